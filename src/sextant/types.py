@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 Band = Literal["accepted", "tentative", "rejected", "unknown"]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+Decode = Literal["auto", "full", "scaled"]
 
 
 @runtime_checkable

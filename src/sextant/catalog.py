@@ -1,0 +1,329 @@
+"""What people said, in a SQL database: vocabularies, calibrations, overrides, tags and descriptions.
+
+SQLite beside the vectors by default, any database by URL. Every table is append-only or keyed by what it is about, and
+each call is one transaction, so a killed process leaves the last acknowledged state. This is the only file that talks
+to SQLAlchemy; it knows nothing of vectors or confidences.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from sextant.errors import CollectionError
+
+TABLES = sa.MetaData()
+_Id = sa.Integer  # SQLite gives only an INTEGER key its own numbers
+
+migrations = sa.Table(
+    "migrations", TABLES, sa.Column("version", sa.Integer, primary_key=True), sa.Column("applied_at", sa.Text)
+)
+vocabularies = sa.Table(
+    "vocabularies",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+columns = sa.Table(
+    "columns",
+    TABLES,
+    sa.Column("encoder", sa.Text, primary_key=True),
+    sa.Column("code", sa.Text, primary_key=True),
+    sa.Column("prompt_hash", sa.Text, nullable=False),
+    sa.Column("prompts", sa.Text, nullable=False),
+    sa.Column("written_at", sa.Text, nullable=False),
+)
+calibrations = sa.Table(
+    "calibrations",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("encoder", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("calibration", sa.Text, nullable=False),
+    sa.Column("prompt_hash", sa.Text, nullable=False),
+    sa.Column("measured", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Index("calibrations_of_column", "encoder", "code", "id"),
+)
+overrides = sa.Table(
+    "overrides",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("image", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("value", sa.Boolean),
+    sa.Column("person", sa.Text),
+    sa.Column("note", sa.Text),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Index("overrides_of_cell", "code", "image", "id"),
+)
+tags = sa.Table(
+    "tags",
+    TABLES,
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("tag", sa.Text, primary_key=True),
+    sa.Column("at", sa.Text, nullable=False),
+)
+descriptions = sa.Table(
+    "descriptions",
+    TABLES,
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+
+
+def _first_tables(connection: Connection) -> None:
+    tables = [vocabularies, columns, calibrations, overrides, tags, descriptions]
+    TABLES.create_all(connection, tables=tables)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables,)
+"""Applied in order, each once; number N is the N-th. Never edit one that was released: add another."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRecord:
+    """A calibration as it was stored. `calibration` and `measured` are JSON values; `id` grows with time."""
+
+    id: int
+    encoder: str
+    code: str
+    hash: str
+    calibration: Mapping[str, Any]
+    prompt_hash: str
+    measured: Mapping[str, Any]
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A person's final word on one cell; `value` None withdraws it."""
+
+    image: str
+    code: str
+    value: bool | None
+    person: str | None = None
+    note: str | None = None
+    at: str = ""
+
+
+class Catalog:
+    """The database at `url`; opening it brings its tables up to date."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._engine = _engine(url)
+        _migrate(self._engine, url)
+
+    @classmethod
+    def beside(cls, file: Path) -> Catalog:
+        """The SQLite catalog in `file`."""
+        return cls(f"sqlite:///{file}")
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._engine.dispose()
+
+    # vocabularies
+
+    def put_vocabulary(self, name: str, text: str) -> None:
+        """Makes this text the current vocabulary; the ones before stay on record."""
+        if self.vocabulary() == (name, text):
+            return
+        with self._writing() as connection:
+            connection.execute(vocabularies.insert().values(name=name, text=text, at=now()))
+
+    def vocabulary(self) -> tuple[str, str] | None:
+        """Name and text of the current vocabulary."""
+        query = sa.select(vocabularies.c.name, vocabularies.c.text).order_by(vocabularies.c.id.desc()).limit(1)
+        row = self._one(query)
+        return (row.name, row.text) if row else None
+
+    # columns
+
+    def put_columns(self, encoder: str, rows: Mapping[str, tuple[str, Sequence[str]]]) -> None:
+        """Records prompt hash and prompts, by code, of columns that were just written."""
+        at = now()
+        with self._writing() as connection:
+            for code, (prompt_hash, prompts) in rows.items():
+                connection.execute(columns.delete().where(columns.c.encoder == encoder, columns.c.code == code))
+                values = {"prompt_hash": prompt_hash, "prompts": json.dumps(list(prompts)), "written_at": at}
+                connection.execute(columns.insert().values(encoder=encoder, code=code, **values))
+
+    def drop_columns(self, encoder: str, codes: Iterable[str]) -> None:
+        """Forgets columns that were deleted."""
+        with self._writing() as connection:
+            for code in codes:
+                connection.execute(columns.delete().where(columns.c.encoder == encoder, columns.c.code == code))
+
+    # calibrations
+
+    def put_calibrations(self, encoder: str, rows: Mapping[str, tuple[str, Mapping[str, Any], str]]) -> None:
+        """Adds (hash, calibration, prompt hash) by code where the newest record differs from it."""
+        newest = self.calibrations(encoder)
+        with self._writing() as connection:
+            for code, (hash_, calibration, prompt_hash) in rows.items():
+                old = newest.get(code)
+                if old is None or (old.hash, old.prompt_hash) != (hash_, prompt_hash):
+                    values = {"hash": hash_, "calibration": json.dumps(calibration), "prompt_hash": prompt_hash}
+                    row = calibrations.insert().values(encoder=encoder, code=code, measured="{}", at=now(), **values)
+                    connection.execute(row)
+
+    def calibrations(self, encoder: str) -> dict[str, CalibrationRecord]:
+        """The newest calibration of every column."""
+        c = calibrations.c
+        newest = sa.select(sa.func.max(c.id)).where(c.encoder == encoder).group_by(c.code)
+        return {r.code: r for r in self._records(sa.select(calibrations).where(c.id.in_(newest)))}
+
+    def history(self, encoder: str, code: str) -> list[CalibrationRecord]:
+        """Every calibration a column ever had, oldest first."""
+        c = calibrations.c
+        query = sa.select(calibrations).where(c.encoder == encoder, c.code == code).order_by(c.id)
+        return list(self._records(query))
+
+    def _records(self, query: sa.Select[Any]) -> Iterator[CalibrationRecord]:
+        for row in self._all(query):
+            values = dict(row._mapping)
+            values["calibration"] = json.loads(values["calibration"])
+            values["measured"] = json.loads(values["measured"])
+            yield CalibrationRecord(**values)
+
+    # what people say of images
+
+    def put_overrides(self, rows: Iterable[Override]) -> None:
+        """Records final words; the newest of a cell holds."""
+        values = [
+            {"image": r.image, "code": r.code, "value": r.value, "person": r.person, "note": r.note, "at": now()}
+            for r in rows
+        ]
+        if values:
+            with self._writing() as connection:
+                connection.execute(overrides.insert(), values)
+
+    def overrides(self, codes: Sequence[str] | None = None) -> list[Override]:
+        """The words that hold now: one a cell, withdrawn ones left out."""
+        c = overrides.c
+        newest = sa.select(sa.func.max(c.id)).group_by(c.image, c.code)
+        query = sa.select(overrides).where(c.id.in_(newest), c.value.is_not(None)).order_by(c.id)
+        if codes is not None:
+            query = query.where(c.code.in_(list(codes)))
+        return [Override(r.image, r.code, r.value, r.person, r.note, r.at) for r in self._all(query)]
+
+    def put_tags(self, image: str, words: Iterable[str]) -> None:
+        """Adds tags to an image; one that is there already stays as it is."""
+        there = set(self.tags([image]).get(image, ()))
+        values = [{"image": image, "tag": word, "at": now()} for word in dict.fromkeys(words) if word not in there]
+        if values:
+            with self._writing() as connection:
+                connection.execute(tags.insert(), values)
+
+    def drop_tags(self, image: str, words: Iterable[str]) -> None:
+        """Takes tags off an image."""
+        with self._writing() as connection:
+            connection.execute(tags.delete().where(tags.c.image == image, tags.c.tag.in_(list(words))))
+
+    def tags(self, images: Sequence[str] | None = None) -> dict[str, list[str]]:
+        """Tags by image, in alphabetical order; of all images, or of some."""
+        query = sa.select(tags.c.image, tags.c.tag).order_by(tags.c.image, tags.c.tag)
+        if images is not None:
+            query = query.where(tags.c.image.in_(list(images)))
+        found: dict[str, list[str]] = {}
+        for row in self._all(query):
+            found.setdefault(row.image, []).append(row.tag)
+        return found
+
+    def put_description(self, image: str, text: str) -> None:
+        """Sets the description of an image; an empty text removes it."""
+        with self._writing() as connection:
+            connection.execute(descriptions.delete().where(descriptions.c.image == image))
+            if text:
+                connection.execute(descriptions.insert().values(image=image, text=text, at=now()))
+
+    def descriptions(self) -> dict[str, str]:
+        """Descriptions by image."""
+        return {row.image: row.text for row in self._all(sa.select(descriptions.c.image, descriptions.c.text))}
+
+    # plumbing
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise CollectionError(f"{self.url}: could not be written: {error.orig}") from error
+
+    def _all(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        try:
+            with self._engine.connect() as connection:
+                return connection.execute(query).all()
+        except sa.exc.DatabaseError as error:
+            raise CollectionError(f"{self.url}: could not be read: {error.orig}") from error
+
+    def _one(self, query: sa.Select[Any]) -> sa.Row[Any] | None:
+        rows = self._all(query)
+        return rows[0] if rows else None
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _engine(url: str) -> Engine:
+    try:
+        engine = sa.create_engine(url)
+    except (sa.exc.ArgumentError, ImportError) as error:
+        raise CollectionError(f"the catalog's URL cannot be used: {error}") from error
+    if engine.dialect.name == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def _prepare(connection: Any, _record: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout = 60000")
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.close()
+
+    return engine
+
+
+def _migrate(engine: Engine, url: str) -> None:
+    try:
+        if _version(engine) == len(MIGRATIONS):
+            return
+        if engine.dialect.name == "sqlite":  # outside a transaction, once: the file remembers it
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        with engine.begin() as connection:
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # two first openers wait for each other
+            migrations.create(connection, checkfirst=True)
+            done = connection.execute(sa.select(sa.func.max(migrations.c.version))).scalar() or 0
+            if done > len(MIGRATIONS):
+                raise CollectionError(
+                    f"{url}: the catalog is of version {done}, this program knows {len(MIGRATIONS)}. Update sextant."
+                )
+            for number, step in enumerate(MIGRATIONS[done:], done + 1):
+                step(connection)
+                connection.execute(migrations.insert().values(version=number, applied_at=now()))
+    except sa.exc.DatabaseError as error:
+        raise CollectionError(f"{url}: the catalog cannot be opened: {error.orig}") from error
+
+
+def _version(engine: Engine) -> int:
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("migrations"):
+            return 0
+        return connection.execute(sa.select(sa.func.max(migrations.c.version))).scalar() or 0

@@ -1,0 +1,104 @@
+"""One frozen object of settings: argument, then environment, then `.sextant/settings.toml`, then default.
+
+Nothing is read at import. Unknown keys are errors. `sextant info` prints what holds and where each value came from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from sextant.errors import UsageError
+from sextant.types import Decode, Device, Precision
+
+DEFAULT_MODEL = "ViT-B-32-SigLIP2-256/webli"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run may be told. `sources` names where each value came from."""
+
+    model: str = DEFAULT_MODEL
+    """The encoder of a new collection."""
+    device: Device = "auto"
+    """Where the encoder runs; `cuda` asked for and absent is an error."""
+    precision: Precision = "auto"
+    """Arithmetic of the encoder; `auto` is bf16 where the machine has it and OpenVINO is installed, else fp32."""
+    decode: Decode = "auto"
+    """`full` decodes every pixel; `scaled` lets JPEG skip what the encoder cannot see; `auto` is full for fp32."""
+    threads: int = 0
+    """Decoding threads; 0 means one a processor."""
+    batch: int = 16
+    """Images in one call of the encoder."""
+    flush_seconds: float = 5.0
+    """Finished images are written at least this often, in seconds."""
+    memory_mb: int = 1024
+    """What one SQL statement may use, in MiB."""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def workers(self) -> int:
+        """The number of decoding threads that `threads` stands for."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+def load(file: Path | None = None, *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
+    """Settings from arguments that are not None, `SEXTANT_*` variables, a TOML file and the defaults, in that order.
+
+    Raises:
+        UsageError: an unknown key, or a value of the wrong kind; the message names the key and its source.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    environment = os.environ if environment is None else environment
+    if file is not None and file.is_file():
+        _take(_read(file), str(file), values, sources)
+    prefix = "SEXTANT_"
+    known = set(_kinds())
+    variables = {k[len(prefix) :].lower(): v for k, v in environment.items() if k.startswith(prefix)}
+    _take({k: v for k, v in variables.items() if k in known}, "environment", values, sources)
+    _take({k: v for k, v in arguments.items() if v is not None}, "argument", values, sources)
+    return Settings(**values, sources={name: sources.get(name, "default") for name in known})
+
+
+def _kinds() -> dict[str, Any]:
+    hints = get_type_hints(Settings)
+    return {f.name: hints[f.name] for f in fields(Settings) if f.name != "sources"}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{file}: cannot be read as TOML: {error}") from error
+
+
+def _take(given: Mapping[str, Any], source: str, values: dict[str, Any], sources: dict[str, str]) -> None:
+    kinds = _kinds()
+    for key, value in given.items():
+        if key not in kinds:
+            near = difflib.get_close_matches(key, kinds, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known settings: {', '.join(sorted(kinds))}"
+            raise UsageError(f"{source}: unknown setting '{key}'{hint}")
+        values[key] = _convert(key, value, kinds[key], source)
+        sources[key] = source
+
+
+def _convert(key: str, value: Any, kind: Any, source: str) -> Any:
+    choices = get_args(kind)
+    if choices:
+        if value not in choices:
+            raise UsageError(f"{source}: setting '{key}' is {value!r}, but must be one of {', '.join(choices)}")
+        return value
+    try:
+        result = kind(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{source}: setting '{key}' is {value!r}, but must be {kind.__name__}") from error
+    if kind in (int, float) and result < (0 if key == "threads" else 1e-9):
+        raise UsageError(f"{source}: setting '{key}' is {value!r}, but must be positive")
+    return result
