@@ -123,3 +123,7 @@ def test_shapes_that_do_not_fit_are_refused(rows):
         logit_matrix(images, prompts, [None], scale=100)
     with pytest.raises(UsageError, match="at least one prompt"):
         prompt_vector(np.zeros((0, 3)))
+
+
+def test_a_row_without_direction_stays_zero():
+    assert np.array_equal(unit([[0.0, 0.0], [0.0, 2.0]]), np.array([[0, 0], [0, 1]], dtype=np.float32))

@@ -91,12 +91,12 @@ def log_odds(calibration: Calibration, logits: ArrayLike, background: ArrayLike 
     params = calibration.params
     match calibration.kind:
         case "fixed":
-            return (values - params["center"]) / params["scale"]
+            return np.asarray((values - params["center"]) / params["scale"])
         case "native":
             return values
         case "prior":
             e = evidence(params, values, background)
-            return _interpolate(e, params["e"], params["log_ratio"]) + params["log_odds_prevalence"]
+            return np.asarray(_interpolate(e, params["e"], params["log_ratio"]) + params["log_odds_prevalence"])
         case "platt":
             inner = log_odds(_inner(calibration), values, background)
             return cast("NDArray[np.float64]", params["slope"] * inner + params["offset"])

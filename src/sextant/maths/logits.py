@@ -42,11 +42,10 @@ class LogitStatistics:
 
 
 def unit(rows: ArrayLike) -> Floats:
-    """Rows (n, d) or one row (d,) scaled to length one, float32. A row of zeros has no direction and becomes NaN."""
+    """Rows (n, d) or one row (d,) scaled to length one, float32. A row of zeros has no direction and stays as it is."""
     wide = np.asarray(rows, dtype=np.float64)
     length = np.linalg.norm(wide, axis=-1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (wide / length).astype(np.float32)
+    return np.asarray(wide / np.where(length > 0, length, 1.0), dtype=np.float32)
 
 
 def prompt_vector(vectors: ArrayLike) -> Floats:
@@ -54,8 +53,8 @@ def prompt_vector(vectors: ArrayLike) -> Floats:
     rows = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
     if rows.size == 0:
         raise UsageError("an attribute needs at least one prompt")
-    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit(rows.mean(axis=0))
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit((rows / lengths).mean(axis=0))
 
 
 def logits(
@@ -148,4 +147,4 @@ def _raw(vectors: Floats, prompts: Floats, scale: float, bias: float) -> Iterato
 def _on_grid(rows: NDArray[Any]) -> NDArray[np.float64]:
     # Scaling by a power of two and rounding are exact in float32, and cheaper there than in float64.
     scaled = rows.astype(np.float32) * np.float32(GRID)
-    return np.rint(scaled, out=scaled).astype(np.float64)
+    return np.asarray(np.rint(scaled, out=scaled), dtype=np.float64)
