@@ -139,4 +139,5 @@ def relight(pixels: NDArray[np.uint8], rng: np.random.Generator, gain: float, ti
     slope_x, slope_y = rng.uniform(-0.14, 0.14, 2).astype(np.float32)
     field = np.float32(gain) * (1 + slope_x * ramp[None, :] + slope_y * ramp[:, None])
     shades = np.array([1 + tint[0], 1.0, 1 + tint[1]], dtype=np.float32)
-    return np.clip(pixels * (field[:, :, None] * shades), 0, 255).astype(np.uint8)
+    lit: NDArray[np.float32] = pixels * (field[:, :, None] * shades)
+    return np.clip(lit, 0, 255).astype(np.uint8)

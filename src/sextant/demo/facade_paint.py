@@ -65,7 +65,7 @@ def wall(canvas: Canvas, paint: Paint, rng: np.random.Generator, box: tuple[floa
     for _ in range(int(rng.integers(6, 16))):
         x, y = (
             float(rng.uniform(left, right - 0.06)),
-            top + step * int(rng.integers(0, max(1, (bottom - top) / step - 1))),
+            top + step * int(rng.integers(0, max(1, int((bottom - top) / step) - 1))),
         )
         tone = lighter(paint.wall, float(rng.uniform(-0.12, 0.12)))
         canvas.rectangle(x, y, min(right, x + step * 2), y + step, tone, outlined=False)
