@@ -102,9 +102,9 @@ def score_key(phrase: str) -> str:
 def evaluate(rule: Rule, values: Mapping[str, Column], n: int) -> NDArray[np.bool_]:
     """The (n,) mask of images for which the rule is true.
 
-    `values` has AttributeValues for an attribute and an array (n,) for a field: numbers (NaN unknown),
-    datetime64 (NaT), objects for texts and truths (None), lists of texts for tags (None is no tag); and, under `score_key(phrase)`, the
-    confidences of each of `rule.scores`.
+    `values` has AttributeValues for an attribute and an array (n,) for a field: numbers (NaN unknown), datetime64
+    (NaT), objects for texts and truths (None), lists of texts for tags (None is no tag); and, under
+    `score_key(phrase)`, the confidences of each of `rule.scores`.
     """
     mask: NDArray[np.bool_] = _truth(rule.tree, values, n) == _TRUE
     return mask
@@ -193,9 +193,9 @@ def _missing(column: Column, kind: Kind) -> NDArray[np.bool_]:
     if kind == "number":
         return np.isnan(_floats(column))
     if kind == "date":
-        return np.isnat(np.asarray(column, "datetime64[us]"))
-    empty = (lambda tags: tags is None or len(tags) == 0) if kind == "tags" else (lambda value: value is None)
-    return np.array([empty(value) for value in column], bool)
+        missing: NDArray[np.bool_] = np.isnat(np.asarray(column, "datetime64[us]"))
+        return missing
+    return np.array([value is None or (kind == "tags" and len(value) == 0) for value in column], np.bool_)
 
 
 def _floats(column: NDArray[Any]) -> NDArray[np.float64]:
