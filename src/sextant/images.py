@@ -103,6 +103,11 @@ def thumbnail(data: bytes, side: int) -> bytes:
     return out.getvalue()
 
 
+def from_pixels(pixels: NDArray[np.uint8]) -> Image.Image:
+    """A picture from (height, width, 3) bytes."""
+    return Image.fromarray(pixels)
+
+
 _KEEP_SHAPE = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM)
 
 
@@ -189,7 +194,8 @@ def _eight_bits(grey: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _exif(opened: Image.Image) -> Image.Exif | None:
-    return _or_none(opened.getexif)
+    exif: Image.Exif | None = _or_none(opened.getexif)
+    return exif
 
 
 def _or_none(read: Callable[[], Any]) -> Any:
