@@ -1,0 +1,170 @@
+"""A seed becomes a plan: which things stand where, in which light, style and quality. No pixel is touched.
+
+Coordinates: x and y run over the square [0, 1]², y downwards; wider or taller frames only add room around it, so
+whatever is planned inside the square is in every frame. Sizes are in the same unit (the frame's short side).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+
+from sextant.demo import truth
+from sextant.errors import UsageError
+
+MOST_SEED = 2**62
+FLAT_SHARE = 0.27
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One drawn thing. `phase` is that of a disc, `turn` an angle in radians, `seed` its private randomness."""
+
+    what: str
+    x: float = 0.5
+    y: float = 0.5
+    size: float = 0.3
+    colour: str = "white"
+    turn: float = 0.0
+    count: int = 1
+    phase: str = ""
+    seed: int = 0
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """The base codes that this thing makes true."""
+        phase = truth.PHASES.get((self.what, self.phase))
+        return truth.SHOWS[self.what] | ({phase} if phase else frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that decides a picture. `light` is where the light comes from (radians), `hour` the sky's colour."""
+
+    seed: int
+    style: str
+    kind: str
+    flat: bool
+    items: tuple[Item, ...]
+    hour: str = "day"
+    horizon: float = 0.5
+    light: float = 0.0
+    aspect: float = 1.0
+    blurred: bool = False
+    dark: bool = False
+    grey: bool = False
+    quality: int = 90
+    take: int = 0
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """Base, quality and derived codes that are true of the picture."""
+        codes = {code for item in self.items for code in item.codes}
+        codes.add("artistic_rendering" if self.flat else "photograph")
+        codes.update(
+            name
+            for name, value in zip(truth.QUALITIES, (self.blurred, self.dark, self.grey), strict=True)
+            if value
+        )
+        return frozenset(codes) | truth.derive(codes)
+
+    def find(self, what: str) -> Item | None:
+        """The first item of that name."""
+        return next((item for item in self.items if item.what == what), None)
+
+    def without(self, what: str) -> Plan:
+        """The same plan with every item of that name left out."""
+        return replace(self, items=tuple(item for item in self.items if item.what != what))
+
+
+@dataclass
+class Sketch:
+    """A plan in the making: draws random numbers and keeps things from hiding one another."""
+
+    rng: np.random.Generator
+    flat: bool
+    items: list[Item] = field(default_factory=list)
+    taken: list[tuple[float, float, float]] = field(default_factory=list)
+    hour: str = "day"
+    horizon: float = 0.5
+    dark: bool = False
+    stars_allowed: bool = True
+
+    def chance(self, probability: float) -> bool:
+        """True with that probability."""
+        return bool(self.rng.random() < probability)
+
+    def between(self, low: float, high: float) -> float:
+        """A uniform number."""
+        return float(low + (high - low) * self.rng.random())
+
+    def pick(self, *names: str) -> str:
+        """One of the names, equally likely."""
+        return names[int(self.rng.integers(len(names)))]
+
+    def pick_number(self, *numbers: float) -> float:
+        """One of the numbers, equally likely."""
+        return numbers[int(self.rng.integers(len(numbers)))]
+
+    def whole(self, low: int, high: int) -> int:
+        """A whole number from low to high, both included."""
+        return int(self.rng.integers(low, high + 1))
+
+    def add(self, what: str, **changes: float | str | int) -> Item:
+        """Put an item in, with private randomness; later items are drawn over earlier ones."""
+        item = Item(what, seed=int(self.rng.integers(2**31)), **changes)  # type: ignore[arg-type]
+        self.items.append(item)
+        return item
+
+    def place(
+        self, what: str, size: tuple[float, float], box: tuple[float, float, float, float], **changes: float | str | int
+    ) -> bool:
+        """Put an item (radius size/2) inside the box where it hides little of what is there; False where no room is."""
+        for _ in range(14):
+            extent = self.between(*size)
+            x, y = self.between(box[0], box[2]), self.between(box[1], box[3])
+            if all((x - a) ** 2 + (y - b) ** 2 > (0.85 * (extent / 2 + r)) ** 2 for a, b, r in self.taken):
+                self.taken.append((x, y, extent / 2))
+                self.add(what, x=x, y=y, size=extent, **changes)
+                return True
+        return False
+
+
+@lru_cache(maxsize=4096)
+def plan(seed: int, style: str | None = None, *, aspect: bool = False) -> Plan:
+    """The plan of that seed. `style=None` lets the seed choose among the trained styles.
+
+    Raises UsageError for a seed that is no whole number from 0 on, or an unknown style.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < MOST_SEED:
+        raise UsageError(f"a seed is a whole number from 0 to 2**62 - 1, not {seed!r}")
+    if style is not None and style not in truth.STYLES:
+        raise UsageError(f"no drawing style {style!r}; there are {', '.join(truth.STYLES)}")
+    from sextant.demo import kinds
+
+    rng = np.random.default_rng([int(seed), 1])
+    flat = bool(rng.random() < FLAT_SHARE)
+    if style in truth.TRAINED_STYLES:
+        flat = style in truth.FLAT_STYLES
+    among = truth.FLAT_STYLES if flat else truth.PHOTO_STYLES
+    chosen = among[int(rng.integers(len(among)))]
+    blurred, grey = bool(rng.random() < 0.06), bool(rng.random() < 0.09)
+    sketch = Sketch(rng, flat, stars_allowed=not blurred)
+    kind = kinds.compose(sketch)
+    return Plan(
+        seed=int(seed),
+        style=style or chosen,
+        kind=kind,
+        flat=flat,
+        items=tuple(sketch.items),
+        hour=sketch.hour,
+        horizon=sketch.horizon,
+        light=sketch.between(0, 2 * np.pi),
+        aspect=float((0.75, 0.8, 1.0, 1.25, 1.34, 1.5)[int(rng.integers(6))]) if aspect else 1.0,
+        blurred=blurred and not sketch.dark,
+        dark=sketch.dark,
+        grey=grey,
+        quality=int(rng.choice([28, 45, 65, 80, 88, 94])),
+    )
