@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from yaml import Node
+from yaml import MappingNode, Node, ScalarNode
 
 from sextant.vocabulary.entries import (
     CODE,

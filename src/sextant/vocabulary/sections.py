@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection
 
 import yaml
-from yaml import Node
+from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from sextant.errors import VocabularyError
 from sextant.vocabulary.entries import did_you_mean
