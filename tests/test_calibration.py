@@ -25,8 +25,7 @@ PRIOR = Calibration(
         "mu": 2.0,
         "sigma": 0.5,
         "e": [-4.0, 0.0, 4.0],
-        "log_ratio": [-3.0, -3.0, 5.0],
-        "log_odds_prevalence": -2.0,
+        "log_odds": [-5.0, -5.0, 3.0],
     },
 )
 ON_PRIOR = {"kind": PRIOR.kind, "params": PRIOR.params}
@@ -73,11 +72,11 @@ def test_a_raw_cosine_times_a_scale(scale, expected):
 
 
 def test_a_prior_by_hand():
-    # e = (5 - 1·1 - 2) / 0.5 = 4, where the curve is at 5; less 2 for the prevalence.
+    # e = (5 - 1·1 - 2) / 0.5 = 4, where the curve is at 3.
     assert log_odds(PRIOR, [5.0], [1.0])[0] == pytest.approx(3.0)
     assert log_odds(PLATT, [5.0], [1.0])[0] == pytest.approx(0.5 * 3.0 + 1.0)
     assert confidence(ISOTONIC, [5.0], [1.0])[0] == pytest.approx(1.0)
-    # Halfway up: e = 2, curve at 1, less 2 is -1, which lies at .2 between 0 and .25.
+    # Halfway up: e = 2, curve at -1, which lies at .2 between 0 and .25.
     assert confidence(ISOTONIC, [4.0], [1.0])[0] == pytest.approx(0.2)
 
 

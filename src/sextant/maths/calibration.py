@@ -96,7 +96,7 @@ def log_odds(calibration: Calibration, logits: ArrayLike, background: ArrayLike 
             return values
         case "prior":
             e = evidence(params, values, background)
-            return np.asarray(_interpolate(e, params["e"], params["log_ratio"]) + params["log_odds_prevalence"])
+            return _interpolate(e, params["e"], params["log_odds"])
         case "platt":
             inner = log_odds(_inner(calibration), values, background)
             return cast("NDArray[np.float64]", params["slope"] * inner + params["offset"])

@@ -1,0 +1,131 @@
+"""Fits a `Prior`, an encoder's own mixture components, from a labelled collection; and says what to use without one.
+
+Knows nothing of the attributes that the prior will be used for: judged on one of them, it must have been fitted on
+others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from sextant.errors import UsageError
+from sextant.maths.calibration import confidence, log_odds
+from sextant.maths.mixture import Level, Prior, background_level, fit_student, prior
+
+Doubles = NDArray[np.float64]
+Training = Literal["softmax", "sigmoid"]
+
+LEAST_EACH = 20  # labelled cells of either answer
+PREVALENCE = (0.2, 3.0)  # Beta: most phrases are shown by hardly any image of a collection
+LEAST_WEIGHT = 0.1  # a smaller λ costs a look-up and buys nothing
+MOST_WEIGHT = 1.2
+SHARED = 0.2  # share of a phrase's variance that must be common to all before an unknown encoder's background counts
+
+
+def fit_prior(
+    logits: ArrayLike,
+    background: ArrayLike,
+    background_logits: ArrayLike,
+    truth: ArrayLike,
+    *,
+    source: str,
+    weights: ArrayLike | None = None,
+) -> Prior:
+    """An encoder's prior from logits (n, a), background (n,), background logits (m, k) and truth (n, a).
+
+    `truth` is 1, 0 or NaN where nobody knows; `weights` (n, a) are inverse inclusion probabilities where labels were
+    picked by score. Raises `UsageError` below 20 labelled cells of either answer.
+    """
+    values, known = np.asarray(logits, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    base = np.asarray(background, dtype=np.float64)
+    known = np.where(np.isfinite(values) & np.isfinite(base)[:, None], known, np.nan)
+    share = np.where(np.isnan(known), 0.0, 1.0 if weights is None else np.asarray(weights, dtype=np.float64))
+    keep = [a for a in range(values.shape[1]) if (known[:, a] == 1).any() and (known[:, a] == 0).any()]
+    values, known, share = values[:, keep], known[:, keep], share[:, keep]
+    if min((known == 1).sum(), (known == 0).sum()) < LEAST_EACH:
+        raise UsageError(f"a prior needs at least {LEAST_EACH} labelled cells that are true and as many that are not")
+    weight = background_weight(values, base, known, share)
+    level = background_level(background_logits, weight)
+    card = _parts(values - weight * base[:, None], known, share, level)
+    card = replace(card, weight=weight, level=level, source=source)
+    return _corrected(card, values, base, known, share)
+
+
+def background_weight(logits: Doubles, background: Doubles, truth: Doubles, share: Doubles) -> float:
+    """λ: minus the ratio of the coefficients of background and logit in one logistic regression for all attributes.
+
+    Each attribute has its own intercept, so that only differences between images count.
+    """
+    row, column = np.nonzero(share)
+    z, b, y, w = logits[row, column], background[row], truth[row, column], share[row, column]
+    count = logits.shape[1]
+    z_scale, b_scale = max(z.std(), 1e-9), max(b.std(), 1e-9)
+    x, g = (z - z.mean()) / z_scale, (b - b.mean()) / b_scale
+
+    def loss(free: Doubles) -> tuple[float, Doubles]:
+        linear = free[0] * x + free[1] * g + free[2:][column]
+        value = np.average(np.logaddexp(0, linear) - y * linear, weights=w) + 1e-4 * (free**2).sum()
+        slope = w * (expit(linear) - y) / w.sum()
+        intercepts = np.bincount(column, slope, count)
+        return float(value), np.concatenate([[slope @ x, slope @ g], intercepts]) + 2e-4 * free
+
+    best = minimize(loss, np.zeros(count + 2), jac=True, method="L-BFGS-B").x
+    if best[0] <= 0:
+        return 0.0
+    weight = -(best[1] / b_scale) / (best[0] / z_scale)
+    return 0.0 if weight < LEAST_WEIGHT else round(float(min(weight, MOST_WEIGHT)), 3)
+
+
+def _parts(values: Doubles, truth: Doubles, share: Doubles, level: Level) -> Prior:
+    """Both densities, and where the absent level of an attribute lies against that of unrelated prompts."""
+    levels = np.array([_median(v[t == 0], s[t == 0]) for v, t, s in zip(values.T, truth.T, share.T, strict=True)])
+    evidence = (values - levels) / level.spread
+    absent, present = truth == 0, truth == 1
+    df, location, scale = fit_student(evidence[absent], share[absent])
+    mean = float(np.average(evidence[present], weights=share[present]))
+    sd = float(np.sqrt(np.average((evidence[present] - mean) ** 2, weights=share[present])))
+    shifts = (levels - level.center) / level.spread
+    across = level.across / level.spread
+    # Few attributes say little of how attributes vary: the unrelated prompts speak as four more of them.
+    spread = np.sqrt((((shifts - shifts.mean()) ** 2).sum() + 4 * across**2) / (len(shifts) + 3))
+    return Prior(
+        weight=0.0,
+        absent=(df, location, scale),
+        present=((1.0, mean, max(sd, 0.1)),),
+        shift=float(shifts.mean()),
+        shift_spread=float(max(spread, 0.1)),
+        slope=1.0,
+        offset=0.0,
+        prevalence=PREVALENCE,
+        source="",
+    )
+
+
+def _corrected(card: Prior, logits: Doubles, background: Doubles, truth: Doubles, share: Doubles) -> Prior:
+    """The card with the slope and offset that its own unlabelled answers would have needed."""
+    odds = np.empty_like(logits)
+    for a in range(logits.shape[1]):
+        curve = prior(logits[:, a], background, card)
+        odds[:, a] = log_odds(curve, logits[:, a], background)
+    seen = share > 0
+    x, y, w = odds[seen], truth[seen], share[seen]
+
+    def loss(free: Doubles) -> float:
+        linear = np.exp(free[0]) * x + free[1]
+        fit = np.average(np.logaddexp(0, linear) - y * linear, weights=w) * len(x)
+        return float(fit + 0.5 * (free[0] / 0.5) ** 2 + 0.5 * (free[1] / 2.0) ** 2)
+
+    best = minimize(loss, [0.0, 0.0], method="Nelder-Mead").x
+    return replace(card, slope=float(np.exp(best[0])), offset=float(best[1]))
+
+
+def _median(values: Doubles, weights: Doubles) -> float:
+    order = np.argsort(values)
+    rank = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(rank, rank[-1] / 2)])
