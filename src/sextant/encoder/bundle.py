@@ -96,14 +96,28 @@ class OnnxEncoder:
             prepare, tower = self._textual
             return self._unit(tower(prepare(texts)), "text")
 
+    def tokens(self, texts: Sequence[str]) -> NDArray[np.int32]:
+        """The token ids that the text tower gets, (n, context_length) int32."""
+        return TextPreparation(self.tokenizer_path, self.card)(texts)
+
+    def canonical_pixels(self) -> Floats:
+        """The canonical pictures at the network's own size, prepared: (24, 3, s, s) float32."""
+        side = self.card.image_size
+        return np.stack([self._pixels.normalise(picture) for picture in canonical.draw(side, side)])
+
+    def at(self, precision: str) -> OnnxEncoder:
+        """The same encoder in another precision. Raises `ModelError` where that is not possible."""
+        other = OnnxEncoder(self.folder, device="cpu", precision=precision, threads=self._threads)
+        other.card, other.name = self.card, self.name
+        return other
+
     def fidelity(self) -> tuple[float, float]:
         """Mean and least cosine of this precision's vectors to fp32 on the canonical pictures, their mean removed."""
         if self.precision == "fp32":
             return 1.0, 1.0
-        side = self.card.image_size
-        pictures = [self._pixels.normalise(picture) for picture in canonical.draw(side, side)]
-        exact = self._unit(network.open_onnx(self.visual_path, threads=self._threads)(np.stack(pictures)), "image")
-        return _fidelity(exact, self.encode_prepared(pictures))
+        pictures = self.canonical_pixels()
+        exact = self._unit(network.open_onnx(self.visual_path, threads=self._threads)(pictures), "image")
+        return _fidelity(exact, self.encode_prepared(list(pictures)))
 
     def _open_visual(self) -> network.Network:
         if self.precision == "bf16":

@@ -79,7 +79,7 @@ def read_bundle_card(folder: Path) -> Card:
         raise ModelError(
             f"{path} has format {raw['format']}; this program reads up to {FORMAT}. Upgrade sextant-images."
         )
-    return _validated(raw, path)
+    return validated(raw, path)
 
 
 def read_hub_card(folder: Path, name: str, revision: str | None, known: Known | None) -> Card:
@@ -114,7 +114,7 @@ def read_hub_card(folder: Path, name: str, revision: str | None, known: Known | 
         "clean": "whitespace" if clean == "lower" else clean,
         **_logits(config, known),
     }
-    return _validated(raw, folder / "config.json")
+    return validated(raw, folder / "config.json")
 
 
 def _logits(config: dict[str, Any], known: Known | None) -> dict[str, Any]:
@@ -180,7 +180,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", raw)
 
 
-def _validated(raw: dict[str, Any], path: Path) -> Card:
+def validated(raw: dict[str, Any], path: Path) -> Card:
+    """A card from plain values. Raises `ModelError` that names `path` and the wrong keys."""
     try:
         return Card.model_validate(raw)
     except ValidationError as error:

@@ -1,0 +1,1 @@
+"""Everything that needs torch: converting checkpoints into bundles. Needs the extra `train`."""
