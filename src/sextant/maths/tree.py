@@ -25,6 +25,7 @@ METADATA_KINDS: Final[Mapping[str, Kind]] = {
     "aspect": "number",
     "format": "text",
     "taken_at": "date",
+    "added_at": "date",
     "camera_model": "text",
     "gps": "bool",
     "sharpness": "number",

@@ -17,8 +17,8 @@ CODE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # What every image has beside its confidences. The camera's name is `camera_model`, so that `camera` stays free for
 # the thing in the picture.
 METADATA = (
-    *("id", "path", "name", "folder", "bytes", "width", "height", "megapixels", "aspect", "format", "taken_at"),
-    *("camera_model", "gps", "sharpness", "darkness", "brightness", "tags", "description"),
+    *("id", "path", "name", "folder", "bytes", "width", "height", "megapixels", "aspect", "format"),
+    *("taken_at", "added_at", "camera_model", "gps", "sharpness", "darkness", "brightness", "tags", "description"),
 )
 KEYWORDS = (
     *("and", "or", "not", "is", "in", "like", "between", "contains", "null", "true", "false", "tag", "score"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -30,6 +30,7 @@ _ATTRIBUTE_KEYS = (
     *_WORD_KEYS,
     *("prompts", "template", "negatives", "accepted", "tentative", "group", "center", "scale", "control"),
 )
+_DERIVED_KEYS = (*_WORD_KEYS, "rule")
 _RULE_KEYS = ("all_of", "any_of", "none_of")
 
 
@@ -39,8 +40,8 @@ def read(text: str, name: str) -> Vocabulary:
     root = compose(text, name)
     top = Section(root, (*_TOP_KEYS, *_LIST_KEYS), problems, "the vocabulary")
     defaults = _Defaults.read(top)
-    sections = [_entry(node, _ATTRIBUTE_KEYS, problems) for node in top.nodes("base_attributes")]
-    derived_sections = [_entry(node, (*_WORD_KEYS, "rule"), problems) for node in top.nodes("derived_attributes")]
+    sections = [Section(node, _ATTRIBUTE_KEYS, problems, "the entry") for node in top.nodes("base_attributes")]
+    derived_sections = [Section(node, _DERIVED_KEYS, problems, "the entry") for node in top.nodes("derived_attributes")]
     if root and "base_attributes" not in top.fields:
         top.problem("no base_attributes: list at least one, with a code and a description")
     elif "base_attributes" in top.fields and not sections:
@@ -81,12 +82,6 @@ class _Defaults:
             section = Section(node, ("accepted", "tentative"), top.problems, "thresholds")
             thresholds = _thresholds(section, thresholds)
         return cls(_template(top, TEMPLATE), thresholds, top.number("center"), top.number("scale", above=0))
-
-
-def _entry(node: Node, allowed: Collection[str], problems: Problems) -> Section:
-    section = Section(node, allowed, problems, "the entry")
-    section.code = section.text("code")
-    return section
 
 
 def _check_codes(sections: list[Section]) -> frozenset[str]:
@@ -178,8 +173,7 @@ def _derived(section: Section, defaults: _Defaults, codes: frozenset[str]) -> De
 
 def _rule(node: Node, owner: Section, codes: frozenset[str], budget: list[int], depth: int = 0) -> RuleTree:
     """A rule and the rules inside it. The budget ends aliases that multiply, the depth those that hold themselves."""
-    section = Section(node, _RULE_KEYS, owner.problems, "the rule")
-    section.code = owner.code
+    section = Section(node, _RULE_KEYS, owner.problems, "the rule", owner.code)
     lists: dict[str, tuple[str | RuleTree, ...]] = {}
     for key in section.fields:
         parts: list[str | RuleTree] = []

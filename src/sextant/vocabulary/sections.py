@@ -58,28 +58,38 @@ def compose(text: str, name: str) -> Node | None:
 class Section:
     """One mapping of the file: typed access to its fields; whatever does not fit is noted with line and code."""
 
-    def __init__(self, node: Node | None, allowed: Collection[str], problems: Problems, what: str) -> None:
+    def __init__(
+        self, node: Node | None, allowed: Collection[str], problems: Problems, what: str, code: str = ""
+    ) -> None:
         self.line = node.start_mark.line + 1 if node else 1
         self.problems = problems
-        self.what = what
-        self.code = ""
+        self.code = code
         self.fields: dict[str, Node] = {}
         if not isinstance(node, MappingNode):
             self.problem(f"{what} must be a mapping of keys to values")
             return
-        for key, value in node.value:
-            name = str(key.value) if isinstance(key, ScalarNode) else "(a list or mapping)"
-            line = key.start_mark.line + 1
+        names = [str(key.value) if isinstance(key, ScalarNode) else "(a list or mapping)" for key, _ in node.value]
+        if "code" in allowed:
+            self.code = next(
+                (
+                    value.value.strip()
+                    for key, value in node.value
+                    if key.value == "code" and isinstance(value, ScalarNode)
+                ),
+                "",
+            )
+        for name, (key, value) in zip(names, node.value, strict=True):
             if name in self.fields:
-                problems.add(line, f"key {name!r} stands twice in {what}: keep one")
+                self.problem(f"key {name!r} stands twice in {what}: keep one", line=key.start_mark.line + 1)
             elif name not in allowed:
-                problems.add(line, f"unknown key {name!r} in {what}.{did_you_mean(name, allowed) or _one_of(allowed)}")
+                hint = did_you_mean(name, allowed) or f" It may have: {', '.join(allowed)}."
+                self.problem(f"unknown key {name!r} in {what}.{hint}", line=key.start_mark.line + 1)
             else:
                 self.fields[name] = value
 
-    def problem(self, text: str, key: str = "") -> None:
-        """Note a problem beside the line of a field, or of the section."""
-        line = self.fields[key].start_mark.line + 1 if key in self.fields else self.line
+    def problem(self, text: str, key: str = "", line: int = 0) -> None:
+        """Note a problem beside a line, the line of a field, or that of the section."""
+        line = line or (self.fields[key].start_mark.line + 1 if key in self.fields else self.line)
         self.problems.add(line, (f"code {self.code!r}: " if self.code else "") + text)
 
     def text(self, key: str, default: str = "") -> str:
@@ -128,10 +138,6 @@ class Section:
             self.problem(f"{key} must be a list: begin every entry with '- '", key)
             return []
         return list(node.value)
-
-
-def _one_of(allowed: Collection[str]) -> str:
-    return f" It may have: {', '.join(allowed)}."
 
 
 def _is_null(node: Node) -> bool:
