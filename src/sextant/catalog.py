@@ -34,14 +34,12 @@ vocabularies = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("at", sa.Text, nullable=False),
 )
-columns = sa.Table(
-    "columns",
+texts = sa.Table(
+    "texts",
     TABLES,
     sa.Column("encoder", sa.Text, primary_key=True),
-    sa.Column("code", sa.Text, primary_key=True),
-    sa.Column("prompt_hash", sa.Text, nullable=False),
-    sa.Column("prompts", sa.Text, nullable=False),
-    sa.Column("written_at", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, primary_key=True),
+    sa.Column("vector", sa.LargeBinary, nullable=False),
 )
 calibrations = sa.Table(
     "calibrations",
@@ -85,7 +83,7 @@ descriptions = sa.Table(
 
 
 def _first_tables(connection: Connection) -> None:
-    tables = [vocabularies, columns, calibrations, overrides, tags, descriptions]
+    tables = [vocabularies, texts, calibrations, overrides, tags, descriptions]
     TABLES.create_all(connection, tables=tables)
 
 
@@ -151,22 +149,28 @@ class Catalog:
         row = self._one(query)
         return (row.name, row.text) if row else None
 
-    # columns
+    # vectors of phrases, a cache
 
-    def put_columns(self, encoder: str, rows: Mapping[str, tuple[str, Sequence[str]]]) -> None:
-        """Records prompt hash and prompts, by code, of columns that were just written."""
-        at = now()
+    def put_texts(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
+        """Keeps the vectors of phrases, so that no phrase of a vocabulary is encoded twice."""
         with self._writing() as connection:
-            for code, (prompt_hash, prompts) in rows.items():
-                connection.execute(columns.delete().where(columns.c.encoder == encoder, columns.c.code == code))
-                values = {"prompt_hash": prompt_hash, "prompts": json.dumps(list(prompts)), "written_at": at}
-                connection.execute(columns.insert().values(encoder=encoder, code=code, **values))
+            for text, vector in vectors.items():
+                connection.execute(texts.delete().where(texts.c.encoder == encoder, texts.c.text == text))
+                connection.execute(texts.insert().values(encoder=encoder, text=text, vector=vector))
 
-    def drop_columns(self, encoder: str, codes: Iterable[str]) -> None:
-        """Forgets columns that were deleted."""
+    def texts(self, encoder: str, wanted: Sequence[str]) -> dict[str, bytes]:
+        """The vectors that are kept of these phrases."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(wanted), 500):  # a statement takes a limited number of values
+            part = list(wanted[start : start + 500])
+            query = sa.select(texts.c.text, texts.c.vector).where(texts.c.encoder == encoder, texts.c.text.in_(part))
+            found.update({row.text: row.vector for row in self._all(query)})
+        return found
+
+    def drop_texts(self, encoder: str) -> None:
+        """Forgets the phrases of an encoder."""
         with self._writing() as connection:
-            for code in codes:
-                connection.execute(columns.delete().where(columns.c.encoder == encoder, columns.c.code == code))
+            connection.execute(texts.delete().where(texts.c.encoder == encoder))
 
     # calibrations
 

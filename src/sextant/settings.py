@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from sextant.errors import UsageError
-from sextant.types import Decode, Device, Precision
+from sextant.types import Device, Precision
 
 DEFAULT_MODEL = "ViT-B-32-SigLIP2-256/webli"
 
@@ -28,9 +28,8 @@ class Settings:
     device: Device = "auto"
     """Where the encoder runs; `cuda` asked for and absent is an error."""
     precision: Precision = "auto"
-    """Arithmetic of the encoder; `auto` is bf16 where the machine has it and OpenVINO is installed, else fp32."""
-    decode: Decode = "auto"
-    """`full` decodes every pixel; `scaled` lets JPEG skip what the encoder cannot see; `auto` is full for fp32."""
+    """Arithmetic of the encoder; `fp32` is strict (every pixel decoded); `auto` is bf16 where it pays, else fp32 with
+    scaled decoding of JPEG."""
     threads: int = 0
     """Decoding threads; 0 means one a processor."""
     batch: int = 16

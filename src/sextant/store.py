@@ -141,7 +141,7 @@ class Store:
 
     def vectors(self, encoder: str) -> Vectors:
         """The table of an encoder, named `NAME@REVISION`; it may not exist yet."""
-        return Vectors(self, self.root / "encoders" / f"{file_name(encoder)}.lance")
+        return Vectors(self, self.root / "encoders" / f"{file_name(encoder)}.lance", encoder)
 
     def encoders(self) -> list[str]:
         """The names, `NAME@REVISION`, of the encoders that have a table."""
@@ -166,7 +166,7 @@ class Store:
             for path in (self.root / "images.lance", self.root / "files.lance", *self._encoder_paths()):
                 if _exists(path):
                     if path.parent.name == "encoders":
-                        Vectors(self, path).drop([c for c in _dataset(path).schema.names if "$" in c])
+                        Vectors(self, path, path.stem).drop([c for c in _dataset(path).schema.names if "$" in c])
                     _compact(path, above=1)
                     _dataset(path).cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
         return max(0, before - _size(self.root))
@@ -186,9 +186,10 @@ class Store:
 class Vectors:
     """One encoder's table: a unit vector, a background and the logits of every image."""
 
-    def __init__(self, store: Store, path: Path) -> None:
+    def __init__(self, store: Store, path: Path, name: str) -> None:
         self.store = store
         self.path = path
+        self.name = name
 
     def exists(self) -> bool:
         """Whether anything was ever written."""
@@ -288,13 +289,11 @@ class Vectors:
             schema = pa.schema(
                 [pa.field(c + NEW, pa.float32(), metadata=_encode(provenance)) for c, provenance in columns.items()]
             )
-            codes = list(columns)
+            codes, version = list(columns), dataset.version
 
             def batches() -> Iterator[pa.RecordBatch]:
-                for batch in dataset.to_batches(columns=["vector"], batch_size=ROWS_A_BATCH):
-                    if not batch.num_rows:
-                        continue
-                    values = logits(_rows(batch["vector"]))
+                for rows in _stream(self.path, version):
+                    values = logits(rows)
                     yield pa.record_batch([pa.array(values[c], pa.float32()) for c in codes], schema=schema)
 
             dataset.add_columns(pa.RecordBatchReader.from_batches(schema, batches()))
@@ -329,12 +328,11 @@ class Vectors:
             dataset = _dataset(self.path)
             self.drop([n for n in dataset.schema.names if "$" in n])
             dataset = _dataset(self.path)
-            schema = pa.schema([pa.field("background" + NEW, pa.float32())])
+            schema, version = pa.schema([pa.field("background" + NEW, pa.float32())]), dataset.version
 
             def batches() -> Iterator[pa.RecordBatch]:
-                for batch in dataset.to_batches(columns=["vector"], batch_size=ROWS_A_BATCH):
-                    if batch.num_rows:
-                        yield pa.record_batch([pa.array(values(_rows(batch["vector"])), pa.float32())], schema=schema)
+                for rows in _stream(self.path, version):
+                    yield pa.record_batch([pa.array(values(rows), pa.float32())], schema=schema)
 
             dataset.add_columns(pa.RecordBatchReader.from_batches(schema, batches()))
             dataset = _dataset(self.path)
@@ -370,6 +368,13 @@ def _dataset(path: Path) -> Any:
         return _lance().dataset(str(path))
     except (OSError, ValueError) as error:
         raise CollectionError(f"{path}: cannot be opened: {error}") from error
+
+
+def _stream(path: Path, version: int) -> Iterator[Floats]:
+    """The vectors of one version, a batch at a time; from a handle of its own, since a writer borrows the other."""
+    for batch in _lance().dataset(str(path), version=version).to_batches(columns=["vector"], batch_size=ROWS_A_BATCH):
+        if batch.num_rows:
+            yield _rows(batch["vector"])
 
 
 def _read(path: Path, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from sextant.errors import MissingExtra
+
 if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow as pa
     from PIL import Image
 
 Floats = NDArray[np.float32]
 Band = Literal["accepted", "tentative", "rejected", "unknown"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
-Decode = Literal["auto", "full", "scaled"]
 
 
 @runtime_checkable
@@ -82,3 +86,167 @@ class ImageFacts:
     sharpness: float
     darkness: float
     brightness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long run is. `total` is 0 while unknown; `seconds` since its start."""
+
+    verb: str
+    done: int
+    total: int
+    seconds: float
+    encoded: int = 0
+    skipped: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Items a second."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left at this rate, or None while unknown."""
+        return (self.total - self.done) / self.rate if self.total and self.rate else None
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What `add` did. `added` counts new images, `copies` new paths of known ones, `encoded` runs of the encoder."""
+
+    added: int
+    copies: int
+    unchanged: int
+    changed: int
+    moved: int
+    missing_paths: tuple[str, ...]
+    encoded: int
+    skipped: tuple[Skipped, ...]
+    seconds: float
+    dropped: int = 0
+
+    @property
+    def missing(self) -> int:
+        """How many known files are gone."""
+        return len(self.missing_paths)
+
+
+@dataclass(frozen=True, slots=True)
+class TagReport:
+    """What `tag` did, or with `dry_run` would do. `stale` names columns that still do not match the vocabulary."""
+
+    columns: tuple[str, ...]
+    cells: int
+    stale: tuple[str, ...]
+    derived: tuple[str, ...]
+    kept: tuple[str, ...]
+    seconds: float
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSummary:
+    """One line of `columns`: how many images fall into each band, and how far that can be trusted."""
+
+    code: str
+    label: str
+    kind: Literal["base", "derived", "removed"]
+    state: str
+    accepted: int
+    tentative: int
+    rejected: int
+    unknown: int
+    overridden: int
+    calibration: str | None
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Exactly what is encoded for an attribute."""
+
+    code: str
+    prompts: tuple[str, ...]
+    negatives: tuple[str, ...]
+    prompt_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One image of an answer. `matched` is the prompt, or the image, that it resembles."""
+
+    id: str
+    path: str
+    cosine: float
+    logit: float
+    confidence: float
+    matched: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """A ranked answer; `state` says what its confidences are worth."""
+
+    query: str
+    state: str
+    hits: tuple[Hit, ...]
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A column's logits: statistics, histogram (`counts[i]` between `edges[i]` and `edges[i + 1]`) and band counts."""
+
+    code: str
+    prompts: tuple[str, ...]
+    n: int
+    missing: int
+    min: float
+    mean: float
+    max: float
+    std: float
+    counts: tuple[int, ...]
+    edges: tuple[float, ...]
+    calibration: dict[str, Any]
+    state: str
+    accepted: int
+    tentative: int
+    rejected: int
+    accepted_from: float | None
+    tentative_from: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An answer in rows: an Arrow table that also iterates as dictionaries."""
+
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batch in self.table.to_batches(max_chunksize=4096):
+            yield from batch.to_pylist()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.table.column_names)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """As a pandas frame. Raises `MissingExtra` where pandas is not installed."""
+        try:
+            import pandas  # noqa: F401 – Arrow's own message would name no remedy
+        except ImportError as error:
+            raise MissingExtra("to_pandas()", "frames") from error
+        frame: pandas.DataFrame = self.table.to_pandas()
+        return frame
+
+    def to_polars(self) -> polars.DataFrame:
+        """As a polars frame. Raises `MissingExtra` where polars is not installed."""
+        try:
+            import polars
+        except ImportError as error:
+            raise MissingExtra("to_polars()", "frames") from error
+        return polars.from_arrow(self.table)

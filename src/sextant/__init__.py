@@ -1,0 +1,34 @@
+"""Sextant turns a collection of images into a database of calibrated confidences.
+
+import sextant
+photos = sextant.open("~/photos", create=True)
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sextant.collection import Collection as Collection
+    from sextant.collection import open_collection as open
+
+try:
+    __version__ = version("sextant-images")
+except PackageNotFoundError:  # run from a source tree that was not installed
+    __version__ = "0+unknown"
+
+__all__ = ["Collection", "SextantError", "__version__", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the collection when it is first asked for, so that `import sextant` stays light."""
+    if name in ("open", "Collection"):
+        from sextant import collection
+
+        return collection.open_collection if name == "open" else collection.Collection
+    if name == "SextantError":
+        from sextant.errors import SextantError
+
+        return SextantError
+    raise AttributeError(f"module 'sextant' has no attribute {name!r}")

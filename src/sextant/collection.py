@@ -1,0 +1,612 @@
+"""`Collection`: opens the edges, and has one short method per verb. The command line and the server are thin over it.
+
+photos = sextant.open("~/photos", create=True)
+photos.add("~/photos")
+photos.tag("vocabulary.yaml")
+photos.query("sunset and width > 2000").to_pandas()
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sextant import columns, exchange, ingest, manifest, search, settings, vocabulary
+from sextant.background import background_hash, background_prompts
+from sextant.catalog import Catalog, Override
+from sextant.columns import Direction
+from sextant.encoders import Encoders, Loader, Phrases, adopted, key_of, load_model, stored
+from sextant.errors import CollectionError, UsageError
+from sextant.manifest import Manifest
+from sextant.maths import logits as maths
+from sextant.maths import rules
+from sextant.settings import Settings
+from sextant.store import Store, Vectors
+from sextant.types import (
+    AddReport,
+    ColumnSummary,
+    Encoder,
+    Floats,
+    Inspection,
+    Progress,
+    Prompts,
+    Rows,
+    SearchResult,
+    Skipped,
+    TagReport,
+)
+from sextant.view import KINDS, View, is_stale
+from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
+
+Report = Callable[[Progress], None]
+
+
+def open_collection(
+    path: str | os.PathLike[str] | None = None, *, create: bool = False, loader: Loader | None = None, **arguments: Any
+) -> Collection:
+    """The collection at `path`, or the nearest at or above the current folder.
+
+    `create` makes one where there is none. Further arguments are settings, such as
+    `model="mini"` or `precision="fp32"`.
+
+    Raises:
+        CollectionError: there is no collection, or it cannot be read or made.
+        UsageError: an unknown setting.
+    """
+    start = Path(path).expanduser() if path is not None else Path.cwd()
+    named = start.resolve() if path is not None else None
+    folder = named if named and (named / manifest.FOLDER / "collection.json").is_file() else None
+    folder = folder or (manifest.find(start) if path is None else None)
+    if folder is None:
+        if not create:
+            where = f"at {start}" if path is not None else f"at or above {start}"
+            raise CollectionError(
+                f"there is no collection {where}. `sextant add FOLDER` makes one, or name one with -C"
+            )
+        folder = start.resolve()
+        if folder.exists() and not folder.is_dir():
+            raise CollectionError(f"{folder}: is a file, not the folder of a collection")
+        manifest.write(folder, Manifest())
+    root = folder / manifest.FOLDER
+    chosen = settings.load(root / "settings.toml", **arguments)
+    return Collection(folder, chosen, loader or load_model)
+
+
+class Collection:
+    """A folder of images with what is known of them. Build one with `sextant.open`."""
+
+    def __init__(self, folder: Path, settings: Settings, loader: Loader) -> None:
+        self.folder = folder
+        self.settings = settings
+        self._encoders = Encoders(folder, settings, loader)
+        self.store = Store(folder / manifest.FOLDER)
+
+    def __repr__(self) -> str:
+        return f"Collection({str(self.folder)!r})"
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives back what is open."""
+        if "catalog" in self.__dict__:
+            self.catalog.close()
+
+    # the edges
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the collection is, read anew: another process may have switched the encoder."""
+        return manifest.read(self.folder)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What people said."""
+        name = self.manifest.catalog
+        return Catalog(name) if "://" in name else Catalog.beside(self.store.root / name)
+
+    @property
+    def vectors(self) -> Vectors:
+        """The table of the encoder in use."""
+        encoder = self.manifest.encoder
+        if encoder is None:
+            raise CollectionError(f"{self.folder}: the collection is empty. Start with: sextant add FOLDER")
+        return self.store.vectors(encoder)
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The current vocabulary."""
+        current = self.catalog.vocabulary()
+        return vocabulary.parse(current[1], current[0]) if current else None
+
+    def encoder(self) -> Encoder:
+        """The encoder in use, loaded when first asked for.
+
+        Raises:
+            ModelError: it cannot be found or loaded.
+            CollectionError: it is not the encoder that the stored vectors came from.
+        """
+        return self._encoders.own(self.manifest)
+
+    def _phrases(self, encoder: Encoder | None = None) -> Phrases:
+        key = key_of(encoder) if encoder else self.vectors.name
+        return Phrases(self.catalog, key, (lambda: encoder) if encoder else self.encoder)
+
+    # add
+
+    def add(
+        self,
+        *sources: ingest.Source,
+        model: str | None = None,
+        drop_missing: bool = False,
+        progress: Report | None = None,
+    ) -> AddReport:
+        """Embeds every new image behind files, folders, patterns and `file://` URLs; what is known is not read again.
+
+        `drop_missing` removes images whose files are gone. A bad file is listed in the report and never scored.
+        """
+        started = time.monotonic()
+        if not sources:
+            raise UsageError("name at least one file, folder or pattern to add")
+        run = self._ingest(self._start(model))
+        total = sum(1 for _ in ingest.walk(sources, self.folder)) if progress else 0
+        seen: set[str] = set()
+
+        def noted() -> Iterable[ingest.Candidate | Skipped]:
+            for item in ingest.walk(sources, self.folder):
+                if isinstance(item, ingest.Candidate):
+                    seen.add(item.name)
+                yield item
+
+        run.run(noted(), total=total, progress=progress)
+        missing = run.missing(ingest.folders(sources), seen)
+        if drop_missing:
+            self._drop_files(missing)
+        self.store.compact()
+        return run.report(missing, time.monotonic() - started, dropped=len(missing) if drop_missing else 0)
+
+    def _start(self, model: str | None) -> Encoder:
+        """The encoder in use; the first `add` of a collection decides which that is."""
+        held = self.manifest
+        if held.encoder is None:
+            spec = model or self.settings.model
+            encoder = self._encoders.load(spec)
+            manifest.write(self.folder, adopted(held, encoder, stored(spec, self.folder)))
+            return encoder
+        if model is not None and stored(model, self.folder) != held.model:
+            raise UsageError(f"this collection uses {held.model}; switch all of it with: sextant model use {model}")
+        return self.encoder()
+
+    def _ingest(self, encoder: Encoder) -> ingest.Ingest:
+        vectors = self.store.vectors(key_of(encoder))
+        return ingest.Ingest(self.store, vectors, encoder, self.settings, **self._scoring(encoder, vectors))
+
+    def _scoring(self, encoder: Encoder, vectors: Vectors) -> dict[str, Any]:
+        """What new rows of a table need beside their vectors: background, logits of its columns, and its record."""
+        phrases, scale, bias = self._phrases(encoder), encoder.logit_scale, encoder.logit_bias
+        prompts = phrases(background_prompts())
+
+        def background(rows: Floats) -> Floats:
+            return maths.background(rows, prompts, scale=scale, bias=bias)
+
+        def logits_of(rows: Floats, _background: Floats) -> dict[str, Floats]:
+            directions = {c: columns.recorded_direction(column, phrases) for c, column in vectors.columns().items()}
+            return columns.logits_by_code(rows, directions, scale, bias)
+
+        metadata = {"encoder": vectors.name, "background_hash": background_hash()}
+        return {"background": background, "logits_of": logits_of, "metadata": metadata}
+
+    def _drop_files(self, paths: Sequence[str]) -> None:
+        files = self.store.files()
+        known = dict(zip(files["path"].to_pylist(), files["id"].to_pylist(), strict=True))
+        kept = {image for path, image in known.items() if path not in set(paths)}
+        self.store.drop_files(paths)
+        self.store.drop_images(sorted({known[p] for p in paths if known.get(p)} - kept))
+
+    def use(self, model: str, *, progress: Report | None = None) -> AddReport:
+        """Switches to another encoder: embeds what it has not seen, computes the columns, then switches in one step.
+
+        The old encoder's vectors stay, so switching back is instant.
+        """
+        started = time.monotonic()
+        encoder = self._encoders.load(model)
+        run = self._ingest(encoder)
+        vectors = run.vectors
+        files = self.store.files()
+        paths = [p for p, i in zip(files["path"].to_pylist(), files["id"].to_pylist(), strict=True) if i is not None]
+        sources = [os.path.normpath(self.folder / p) for p in paths]
+        run.run(ingest.walk(sources, self.folder), total=len(sources), progress=progress)
+        if self.vocabulary and vectors.exists():
+            self._write_columns(self.vocabulary, encoder, vectors, None)
+        manifest.write(self.folder, adopted(self.manifest, encoder, stored(model, self.folder)))
+        return run.report([], time.monotonic() - started)
+
+    # columns
+
+    def tag(
+        self,
+        source: str | os.PathLike[str] | Vocabulary | None = None,
+        *,
+        codes: Sequence[str] | None = None,
+        dry_run: bool = False,
+        center: float | None = None,
+        scale: float | None = None,
+    ) -> TagReport:
+        """Makes the columns of a vocabulary: only what is absent or stale is computed, and no image is decoded.
+
+        Without a source the current vocabulary is used again. `codes` narrows the work; `center` and `scale` set the
+        `fixed` calibration of every attribute that has no better one.
+        """
+        started = time.monotonic()
+        chosen = self._vocabulary_from(source)
+        vectors = self.vectors
+        todo = columns.missing(chosen, vectors, codes) if vectors.exists() else []
+        rows = len(vectors)
+        if not dry_run:
+            with self.store.writing():
+                todo = columns.missing(chosen, vectors, codes) if vectors.exists() else []
+                rows = len(vectors)
+                if todo:
+                    self._write_columns(chosen, None, vectors, codes)
+                self._calibrate_by_default(chosen, center, scale)
+                self.catalog.put_vocabulary(chosen.name, chosen.text)
+        there = vectors.columns()
+        written = {a.code for a in todo}
+        stale = [
+            a.code for a in chosen.attributes
+            if a.code in there and a.code not in written and is_stale(there[a.code], a)
+        ]  # fmt: skip
+        return TagReport(
+            columns=tuple(a.code for a in todo),
+            cells=len(todo) * rows,
+            stale=tuple(stale),
+            derived=tuple(d.code for d in chosen.derived),
+            kept=tuple(c for c in there if c not in chosen),
+            seconds=time.monotonic() - started,
+            dry_run=dry_run,
+        )
+
+    def _vocabulary_from(self, source: str | os.PathLike[str] | Vocabulary | None) -> Vocabulary:
+        if isinstance(source, Vocabulary):
+            return source
+        if source is not None:
+            return vocabulary.load(Path(source).expanduser())
+        current = self.vocabulary
+        if current is None:
+            raise UsageError("the collection has no vocabulary yet; name a file: sextant tag VOCABULARY.yaml")
+        return current
+
+    def _write_columns(
+        self, chosen: Vocabulary, encoder: Encoder | None, vectors: Vectors, codes: Sequence[str] | None
+    ) -> None:
+        scale, bias = (encoder.logit_scale, encoder.logit_bias) if encoder else self._scale()
+        todo = columns.missing(chosen, vectors, codes)
+        columns.put(vectors, todo, self._phrases(encoder), scale, bias)
+
+    def _scale(self) -> tuple[float, float]:
+        held = self.manifest
+        return held.logit_scale, held.logit_bias
+
+    def _calibrate_by_default(self, chosen: Vocabulary, center: float | None, scale: float | None) -> None:
+        """Records the unlabelled curve of every attribute; one that people's labels made is left alone."""
+        held = self.catalog.calibrations(self.vectors.name)
+        rows = {}
+        hashes = {a.code: a.prompt_hash for a in chosen.attributes}
+        for code, curve in columns.default_calibrations(chosen, center=center, scale=scale).items():
+            if code not in held or held[code].calibration["kind"] in ("fixed", "temperature"):
+                rows[code] = (curve.id, {"kind": curve.kind, "params": dict(curve.params)}, hashes[code])
+        self.catalog.put_calibrations(self.vectors.name, rows)
+
+    def view(self, codes: Iterable[str] = ()) -> View:
+        """What the collection says at this moment; `codes` names the columns that will be asked for."""
+        return View(self.store, self.catalog, self.vectors, self.vocabulary, codes)
+
+    def codes(self) -> tuple[str, ...]:
+        """Every code that can be asked for."""
+        return self.view().codes()
+
+    def columns(self) -> list[ColumnSummary]:
+        """How many images each attribute accepts, and how far that can be trusted."""
+        view = self.view()
+        view = self.view(view.codes())
+        return [columns.summary(view, code) for code in view.codes()]
+
+    def prompts(self, codes: Sequence[str] | None = None) -> list[Prompts]:
+        """Exactly what is encoded for each attribute."""
+        chosen = self._vocabulary_from(None)
+        for code in codes or ():
+            if code not in chosen or not isinstance(chosen[code], Attribute):
+                raise UsageError(f"no attribute '{code}'{did_you_mean(code, [a.code for a in chosen.attributes])}")
+        wanted = [a for a in chosen.attributes if codes is None or a.code in codes]
+        return [Prompts(a.code, a.prompts, a.negatives, a.prompt_hash) for a in wanted]
+
+    def inspect(
+        self, code: str, *, center: float | None = None, scale: float | None = None, bins: int = 40
+    ) -> Inspection:
+        """A column's logits, and what a calibration makes of them; `center` and `scale` ask what if."""
+        return columns.inspect(self._view_of([code]), code, center=center, scale=scale, bins=bins)
+
+    def override(
+        self,
+        images: str | Sequence[str],
+        code: str,
+        value: bool | None,
+        *,
+        person: str | None = None,
+        note: str | None = None,
+    ) -> int:
+        """A person's final word: `value` True or False outranks the model and survives re-tagging; None withdraws it.
+
+        Images are named by id or path. Returns how many cells it holds for.
+        """
+        view = self._view_of([code])
+        if isinstance(view.describe(code), Derived):
+            raise UsageError(f"'{code}' is derived; override the attributes that it is made of")
+        named = [images] if isinstance(images, str) else list(images)
+        ids = [self._image(view, name) for name in named]
+        self.catalog.put_overrides(Override(i, code, value, person, note) for i in ids)
+        return len(ids)
+
+    def describe(
+        self, image: str, *, tags: Sequence[str] = (), untag: Sequence[str] = (), description: str | None = None
+    ) -> None:
+        """Adds or takes off a person's tags, and sets the description (an empty one removes it)."""
+        found = self._image(self.view(), image)
+        if any(not t.strip() for t in tags):
+            raise UsageError("a tag cannot be empty")
+        self.catalog.put_tags(found, [t.strip() for t in tags])
+        if untag:
+            self.catalog.drop_tags(found, untag)
+        if description is not None:
+            self.catalog.put_description(found, description.strip())
+
+    # asking
+
+    def query(self, rule: str, *, show: Sequence[str] = (), sort: str | None = None, limit: int | None = None) -> Rows:
+        """The images for which a rule is true: id, path, and what the rule and `show` name.
+
+        `sort` names a code or fact, with `-` before it for the highest first; unknown values come last.
+        """
+        known = self.known()
+        parsed = rules.parse(rule, known)
+        key = sort.lstrip("-") if sort else None
+        for name in (*show, *([key] if key else [])):
+            if name not in known:
+                raise UsageError(f"no attribute or fact '{name}'{did_you_mean(name, known)}")
+        names = list(dict.fromkeys([*parsed.names, *show]))
+        view = self.view([n for n in {*names, *([key] if key else [])} if n not in KINDS])
+        return Rows(view.select(parsed, names, sort, limit))
+
+    def known(self) -> dict[str, rules.Kind]:
+        """Every name that a rule may use, and its kind."""
+        encoder = self.manifest.encoder
+        codes = self.codes() if encoder else ()
+        return {**KINDS, **dict.fromkeys(codes, "attribute")}  # type: ignore[dict-item]
+
+    def sql(self, select: str) -> Rows:
+        """One read-only SELECT over `images`, `bands` and `feature_image_attribute`."""
+        from sextant import sql
+
+        view = self.view(self.codes())
+        tables = sql.Tables(view.wide(), view.bands(), view.sources())
+        return Rows(sql.run(select, tables, memory=f"{self.settings.memory_mb}MB"))
+
+    def search(
+        self, text: str, *, negatives: Sequence[str] = (), limit: int = 20, where: str | None = None
+    ) -> SearchResult:
+        """The images most like a phrase, best first, exactly; `where` is a rule that every hit satisfies."""
+        if not text.strip():
+            raise UsageError("say what to search for: the query is empty")
+        direction = columns.directions_of([text.strip()], list(negatives), self._phrases())
+        return self._ranked(text.strip(), direction, limit, where, leave_out=None)
+
+    def similar(self, image: str, *, limit: int = 20, where: str | None = None) -> SearchResult:
+        """The images most like one of the collection (id or path) or like a file elsewhere; itself is left out."""
+        view = self.view()
+        found = self._find(view, image)
+        vector = self.vectors.vector(found) if found else None
+        if vector is None:
+            found, vector = self._embed_file(image)
+        return self._ranked(image, Direction(vector, None), limit, where, leave_out=found)
+
+    def _embed_file(self, image: str) -> tuple[str, Floats]:
+        path = Path(image).expanduser()
+        if not path.is_file():
+            raise UsageError(f"no image '{image}' in the collection, and no such file")
+        return ingest.embed_file(path, self.encoder())
+
+    def _ranked(
+        self, query: str, direction: Direction, limit: int, where: str | None, leave_out: str | None
+    ) -> SearchResult:
+        if limit < 1:
+            raise UsageError(f"limit must be at least 1, not {limit}")
+        scale, bias = self._scale()
+        view = self.view()
+        paths = dict(zip(view.ids.to_pylist(), view.paths.to_pylist(), strict=True))
+        among = frozenset(self.query(where).table["id"].to_pylist()) if where else frozenset(paths)
+        ranked = search.nearest(
+            self.vectors,
+            direction.positive,
+            direction.negatives,
+            scale=scale,
+            bias=bias,
+            limit=limit,
+            among=among - {leave_out},
+        )
+        chosen = self.vocabulary
+        curve = columns.query_calibration(chosen)
+        result = search.answer(query, ranked, paths, curve, scale=scale, bias=bias)
+        return result if result.hits else replace(result, hints=self._hints(len(view), where))
+
+    def _hints(self, images: int, where: str | None) -> tuple[str, ...]:
+        if not images:
+            return ("the collection has no images: sextant add FOLDER",)
+        return (f"no image satisfies the rule: {where}",) if where else ()
+
+    # in and out
+
+    def export(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        shape: str = "wide",
+        where: str | None = None,
+    ) -> int:
+        """Writes facts and confidences to a CSV, JSON lines or Parquet file, whole or not at all; returns the rows.
+
+        `shape` is `wide` (a row an image) or `long` (a row an image and attribute); `where` selects images by a rule.
+        """
+        path = Path(target).expanduser()
+        kind = exchange.format_of(path, format)
+        view = self.view(self.codes())
+        table = view.wide() if shape == "wide" else exchange.long_table(view)
+        if where:
+            chosen = self.query(where).table["id"]
+            table = exchange.only(table, "id" if shape == "wide" else "image_id", chosen)
+        exchange.write(table, path, kind)
+        return int(table.num_rows)
+
+    def import_vectors(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        ids: str | os.PathLike[str] | None = None,
+        encoder: str | None = None,
+        logit_scale: float | None = None,
+        logit_bias: float | None = None,
+    ) -> AddReport:
+        """Takes vectors made elsewhere: `.npy` with a list of ids or paths, Parquet, or a clip-retrieval folder.
+
+        `encoder` names, as `NAME@REVISION`, what made them; without it they belong to the collection's own encoder.
+        """
+        brought = exchange.read_vectors(Path(source).expanduser(), Path(ids).expanduser() if ids else None)
+        held = self._adopt(brought.vectors.shape[1], encoder, logit_scale, logit_bias)
+        vectors = self.store.vectors(held.encoder or "")
+        scoring = self._foreign_scoring(vectors) if encoder else self._scoring(self.encoder(), vectors)
+        return ingest.bring(
+            self.store, vectors, brought.names, brought.vectors, workers=self.settings.workers, **scoring
+        )
+
+    def _adopt(self, dim: int, encoder: str | None, scale: float | None, bias: float | None) -> Manifest:
+        """An empty collection takes the encoder that the vectors name, or its own model's."""
+        held = self.manifest
+        if held.encoder is None and encoder is None:
+            self._start(None)
+            held = self.manifest
+        elif held.encoder is None:
+            if scale is None:
+                raise UsageError("say the encoder's --logit-scale (CLIP: 100) with the first vectors of a collection")
+            asked = self.settings.model if self.settings.sources.get("model") != "default" else None
+            held = held.with_encoder(model=asked, encoder=encoder, dim=dim, logit_scale=scale, logit_bias=bias or 0.0)
+            manifest.write(self.folder, held)
+        elif encoder not in (None, held.encoder):
+            raise UsageError(f"this collection uses {held.encoder}, not {encoder}: import into a collection of its own")
+        if dim != held.dim:
+            raise UsageError(f"the vectors have {dim} dimensions, those of {held.encoder} have {held.dim}")
+        return held
+
+    def _foreign_scoring(self, vectors: Vectors) -> dict[str, Any]:
+        """The same for vectors of an encoder that is not at hand: no background, and columns left for `tag`."""
+        return {
+            "background": lambda rows: np.full(len(rows), np.nan, np.float32),
+            "logits_of": lambda _rows, _background: {},
+            "metadata": {"encoder": vectors.name, "background_hash": ""},
+        }
+
+    def import_words(self, source: str | os.PathLike[str]) -> int:
+        """Takes tags and descriptions from a CSV or JSON lines file with `path` or `id`, `tags`, `description`.
+
+        Returns how many images they were for; nothing is written if any line is wrong.
+        """
+        view = self.view()
+        words = exchange.read_words(Path(source).expanduser(), lambda name: self._find(view, name))
+        for image, (tags, description) in words.items():
+            self.catalog.put_tags(image, tags)
+            if description:
+                self.catalog.put_description(image, description)
+        return len(words)
+
+    # housekeeping
+
+    def info(self) -> dict[str, Any]:
+        """What the collection holds and which settings are in force."""
+        held = self.manifest
+        view = self.view() if held.encoder else None
+        return {
+            "folder": str(self.folder),
+            "images": len(view) if view else 0,
+            "files": int(view.copies.sum()) if view else 0,
+            "model": held.model,
+            "encoder": held.encoder,
+            "dim": held.dim,
+            "logit_scale": held.logit_scale,
+            "logit_bias": held.logit_bias,
+            "encoders": {name: len(self.store.vectors(name)) for name in self.store.encoders()},
+            "vocabulary": (self.catalog.vocabulary() or (None,))[0],
+            "columns": len(self.vectors.columns()) if held.encoder else 0,
+            "bytes": self.store.size(),
+            "format": held.format,
+            "settings": {
+                name: {"value": getattr(self.settings, name), "from": source}
+                for name, source in sorted(self.settings.sources.items())
+            },
+        }
+
+    def prune(self, *, dry_run: bool = False) -> dict[str, list[str]]:
+        """Deletes what nothing refers to any more: removed columns, other encoders, images without a file."""
+        held = self.manifest
+        chosen = self.vocabulary
+        gone = [c for c in self.vectors.columns() if chosen is not None and c not in chosen] if held.encoder else []
+        encoders = [e for e in self.store.encoders() if e != held.encoder]
+        located = set(self.store.files()["id"].to_pylist())
+        orphans = sorted(set(self.store.images(["id"])["id"].to_pylist()) - located)
+        if not dry_run:
+            with self.store.writing():
+                if held.encoder:
+                    self.vectors.drop(gone)
+                for encoder in encoders:
+                    self.store.drop_encoder(encoder)
+                    self.catalog.drop_texts(encoder)
+                self.store.drop_images(orphans)
+        return {"columns": gone, "encoders": encoders, "images": orphans}
+
+    def vacuum(self) -> int:
+        """Merges small pieces and deletes old versions; returns the bytes freed."""
+        return self.store.vacuum()
+
+    # names
+
+    def _view_of(self, codes: Sequence[str]) -> View:
+        known = self.codes()
+        for code in codes:
+            if code not in known:
+                raise UsageError(f"no attribute '{code}'{did_you_mean(code, known)}")
+        return self.view(codes)
+
+    def _find(self, view: View, name: str) -> str | None:
+        """The id behind an id, a path from the collection's folder, or a path from the current one."""
+        ids = set(view.ids.to_pylist())
+        if name in ids:
+            return name
+        files = self.store.files()
+        known = {p: i for p, i in zip(files["path"].to_pylist(), files["id"].to_pylist(), strict=True) if i in ids}
+        relative = ingest.name_of(Path(name).expanduser(), self.folder)
+        return known.get(name) or known.get(relative)
+
+    def _image(self, view: View, name: str) -> str:
+        found = self._find(view, name)
+        if found is None:
+            near = did_you_mean(name, view.paths.to_pylist()) if len(view) < 50_000 else ""
+            raise UsageError(f"no image '{name}' in the collection{near}")
+        return found

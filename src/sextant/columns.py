@@ -1,0 +1,203 @@
+"""Phrases to columns: which a vocabulary still needs, and their logits from cached vectors, no image decoded.
+
+A column depends on its own prompts and on the encoder alone. What its logits mean is the business of `view`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sextant.catalog import now
+from sextant.errors import UsageError
+from sextant.maths import calibration as curves
+from sextant.maths import logits as maths
+from sextant.maths.calibration import Calibration
+from sextant.maths.rules import ACCEPTED, REJECTED, TENTATIVE, band
+from sextant.store import Column, Vectors
+from sextant.types import ColumnSummary, Floats, Inspection
+from sextant.view import PERSON, View, is_stale
+from sextant.vocabulary import Attribute, Derived, Thresholds, Vocabulary, did_you_mean
+
+DEFAULTS = curves.fixed().params
+Texts = Callable[[Sequence[str]], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """What an attribute's logits are computed from: a unit vector (dim,), and its negatives (k, dim) or None."""
+
+    positive: Floats
+    negatives: Floats | None
+
+
+def missing(vocabulary: Vocabulary, vectors: Vectors, codes: Sequence[str] | None = None) -> list[Attribute]:
+    """The attributes whose column is absent, of other prompts, or without a value for some image.
+
+    `codes` narrows the choice and raises `UsageError` for a code that the vocabulary does not have.
+    """
+    for code in codes or ():
+        if code not in vocabulary:
+            raise UsageError(f"no attribute '{code}' in {vocabulary.name}{did_you_mean(code, vocabulary.codes())}")
+    wanted = [a for a in vocabulary.attributes if codes is None or a.code in codes]
+    there = vectors.columns()
+    current = [a for a in wanted if a.code in there and not is_stale(there[a.code], a)]
+    holes = vectors.unknown([a.code for a in current])
+    whole = {a.code for a in current if not holes[a.code]}
+    return [a for a in wanted if a.code not in whole]
+
+
+def put(vectors: Vectors, attributes: Sequence[Attribute], texts: Texts, scale: float, bias: float) -> int:
+    """Computes and writes the columns of these attributes, whole; returns the number of cells."""
+    directions = {a.code: direction(a, texts) for a in attributes}
+    at = now()
+    provenance = {
+        a.code: {
+            "prompt_hash": a.prompt_hash,
+            "prompts": list(a.prompts),
+            "negatives": list(a.negatives),
+            "logit_scale": scale,
+            "logit_bias": bias,
+            "at": at,
+        }
+        for a in attributes
+    }
+    return len(attributes) * vectors.put_columns(provenance, lambda rows: logits_by_code(rows, directions, scale, bias))
+
+
+def direction(attribute: Attribute, texts: Texts) -> Direction:
+    """The vectors of an attribute's prompts, averaged on the unit sphere, and of its negatives, kept apart."""
+    return directions_of(attribute.prompts, attribute.negatives, texts)
+
+
+def directions_of(prompts: Sequence[str], negatives: Sequence[str], texts: Texts) -> Direction:
+    """The same for prompts that belong to no vocabulary."""
+    rows = texts([*prompts, *negatives])
+    positive = maths.prompt_vector(rows[: len(prompts)])
+    return Direction(positive, rows[len(prompts) :] if negatives else None)
+
+
+def recorded_direction(column: Column, texts: Texts) -> Direction:
+    """The vectors that a stored column was computed from, by the prompts in its own record."""
+    return directions_of(column.provenance["prompts"], column.provenance["negatives"], texts)
+
+
+def logits_by_code(
+    vectors: Floats, directions: Mapping[str, Direction], scale: float, bias: float
+) -> dict[str, Floats]:
+    """Logits (n,) by code, of vectors (n, dim), in one product."""
+    if not directions:
+        return {}
+    positives = np.stack([d.positive for d in directions.values()])
+    negatives = [d.negatives for d in directions.values()]
+    table = maths.logit_matrix(vectors, positives, negatives, scale=scale, bias=bias)
+    return {code: np.ascontiguousarray(table[:, i]) for i, code in enumerate(directions)}
+
+
+def default_calibrations(
+    vocabulary: Vocabulary, *, center: float | None, scale: float | None
+) -> dict[str, Calibration]:
+    """The curve of every attribute before anybody labelled anything: `fixed`, or the softmax of its exclusive group.
+
+    `center` and `scale` are what a person asked for in this run; an attribute's own settings come before them.
+    """
+    found: dict[str, Calibration] = {}
+    for a in vocabulary.attributes:
+        if a.group is not None:
+            found[a.code] = curves.temperature(vocabulary.groups.get(a.group, 1.0))
+        else:
+            found[a.code] = curves.fixed(
+                _first(
+                    a.center if a.center != vocabulary.center else None, center, vocabulary.center, DEFAULTS["center"]
+                ),
+                _first(a.scale if a.scale != vocabulary.scale else None, scale, vocabulary.scale, DEFAULTS["scale"]),
+            )
+    return found
+
+
+def query_calibration(vocabulary: Vocabulary | None) -> Calibration:
+    """The curve of a phrase that has no column."""
+    held = vocabulary
+    return curves.fixed(
+        _first(held.center if held else None, DEFAULTS["center"]),
+        _first(held.scale if held else None, DEFAULTS["scale"]),
+    )
+
+
+def _first(*values: float | None) -> float:
+    return next(v for v in values if v is not None)
+
+
+def summary(view: View, code: str) -> ColumnSummary:
+    """One line of `columns`."""
+    item = view.describe(code)
+    count = np.bincount(view.values(code).band.astype(np.int64) + 1, minlength=4)
+    return ColumnSummary(
+        code=code,
+        label=item.label if item else code,
+        kind="derived" if isinstance(item, Derived) else "base" if item else "removed",
+        state=view.state(code),
+        accepted=int(count[1 + ACCEPTED]),
+        tentative=int(count[1 + TENTATIVE]),
+        rejected=int(count[1 + REJECTED]),
+        unknown=int(count[0]),
+        overridden=int((view.source(code) == PERSON).sum()),
+        calibration=None if isinstance(item, Derived) else view.calibration(code).id,
+        encoder=view.vectors.name,
+    )
+
+
+def inspect(view: View, code: str, *, center: float | None, scale: float | None, bins: int) -> Inspection:
+    """A column's logits and what its calibration, or another `fixed` one, makes of them.
+
+    Raises:
+        UsageError: the code has no logits of its own.
+    """
+    if code not in view.columns:
+        why = "it is derived from others" if isinstance(view.describe(code), Derived) else "run sextant tag"
+        raise UsageError(f"'{code}' has no logits of its own: {why}")
+    curve, state = view.calibration(code), view.state(code)
+    if center is not None or scale is not None:
+        held = curve.params if curve.kind == "fixed" else {}
+        curve = curves.fixed(
+            _first(center, held.get("center"), DEFAULTS["center"]), _first(scale, held.get("scale"), DEFAULTS["scale"])
+        )
+        state = "what if"
+    confidence = view.confidence(code, curve)
+    bands = band(confidence, view.thresholds(code))
+    figures = maths.statistics(view.logits(code), bins)
+    item = view.describe(code)
+    edges = _edges(curve, view.thresholds(code))
+    return Inspection(
+        code=code,
+        prompts=item.prompts if isinstance(item, Attribute) else tuple(view.columns[code].provenance["prompts"]),
+        n=figures.n,
+        missing=figures.missing,
+        min=figures.min,
+        mean=figures.mean,
+        max=figures.max,
+        std=figures.std,
+        counts=figures.counts,
+        edges=figures.edges,
+        calibration={"id": curve.id, "kind": curve.kind, **curve.params},
+        state=state,
+        accepted=int((bands == ACCEPTED).sum()),
+        tentative=int((bands == TENTATIVE).sum()),
+        rejected=int((bands == REJECTED).sum()),
+        accepted_from=edges[0],
+        tentative_from=edges[1],
+    )
+
+
+def _edges(curve: Calibration, thresholds: Thresholds) -> tuple[float | None, float | None]:
+    """The logits at which the bands begin, where the curve depends on the logit alone."""
+    if curve.kind != "fixed":
+        return None, None
+    center, scale = curve.params["center"], curve.params["scale"]
+
+    def at(p: float) -> float:
+        return float("inf") if p >= 1 else center + scale * float(np.log(p / (1 - p)))
+
+    return at(thresholds.accepted), at(thresholds.tentative)

@@ -1,0 +1,119 @@
+"""Which encoder a collection uses: loaded once when first needed, checked against its vectors, phrases kept.
+
+Between `models`, which finds an encoder by name, and the stages, which are handed one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sextant.catalog import Catalog
+from sextant.errors import CollectionError
+from sextant.manifest import Manifest
+from sextant.settings import Settings
+from sextant.types import Encoder, Floats
+
+Loader = Callable[[str, str, str], Encoder]
+"""From a model's name, a device and a precision to the encoder."""
+
+
+def load_model(spec: str, device: str, precision: str) -> Encoder:
+    """The loader of real collections: `sextant.models`, imported when first needed."""
+    from sextant import models
+
+    return models.load(spec, device=device, precision=precision)
+
+
+class Encoders:
+    """The encoders that one open collection has loaded."""
+
+    def __init__(self, folder: Path, settings: Settings, loader: Loader) -> None:
+        self.folder, self.settings, self.loader = folder, settings, loader
+        self._loaded: dict[tuple[str, str], Encoder] = {}
+
+    def own(self, held: Manifest) -> Encoder:
+        """The encoder that the collection's vectors came from, or the one it starts with.
+
+        Raises:
+            ModelError: it cannot be found or loaded.
+            CollectionError: it loads as something else than what the vectors came from.
+        """
+        spec = _from_folder(held.model, self.folder) if held.model else self.settings.model
+        asked = self.settings.precision
+        encoder = self.load(spec, held.precision if asked == "auto" else asked)
+        if held.encoder not in (None, key_of(encoder)):
+            raise CollectionError(
+                f"the vectors of this collection come from {held.encoder}, but {spec} now loads as {key_of(encoder)}. "
+                f"Ask for the same --precision, or embed everything anew with: sextant model use {spec}"
+            )
+        return encoder
+
+    def load(self, spec: str, precision: str | None = None) -> Encoder:
+        """An encoder by name, once."""
+        precision = precision or self.settings.precision
+        if (spec, precision) not in self._loaded:
+            encoder = self.loader(spec, self.settings.device, precision)
+            self._loaded[spec, precision] = encoder
+        return self._loaded[spec, precision]
+
+
+class Phrases:
+    """Phrases to unit vectors (n, dim) for one encoder, each encoded once and then kept in the catalog."""
+
+    def __init__(self, catalog: Catalog, key: str, encoder: Callable[[], Encoder]) -> None:
+        self.catalog, self.key, self.encoder = catalog, key, encoder
+
+    def __call__(self, wanted: Sequence[str]) -> Floats:
+        """Vectors (n, dim) of these phrases, in their order."""
+        unique = list(dict.fromkeys(wanted))
+        kept = self.catalog.texts(self.key, unique)
+        new = [text for text in unique if text not in kept]
+        if new:
+            rows = np.ascontiguousarray(self.encoder().encode_texts(new), np.float32)
+            fresh = {text: row.tobytes() for text, row in zip(new, rows, strict=True)}
+            self.catalog.put_texts(self.key, fresh)
+            kept |= fresh
+        return np.stack([np.frombuffer(kept[text], np.float32) for text in wanted])
+
+
+def key_of(encoder: Encoder) -> str:
+    """`NAME@REVISION`, under which an encoder's vectors are kept."""
+    return f"{encoder.name}@{encoder.revision}"
+
+
+def adopted(held: Manifest, encoder: Encoder, model: str) -> Manifest:
+    """The manifest of a collection that uses this encoder."""
+    scaled = encoder.revision.endswith("+scaled")  # what `auto` makes of fp32; asking for fp32 itself means strict
+    return held.with_encoder(
+        model=model,
+        precision="auto" if scaled else getattr(encoder, "precision", "auto"),
+        encoder=key_of(encoder),
+        dim=int(encoder.dim),
+        logit_scale=float(encoder.logit_scale),
+        logit_bias=float(encoder.logit_bias),
+    )
+
+
+def stored(spec: str, folder: Path) -> str:
+    """A model as a person names it, as the collection in `folder` writes it down: local paths from that folder."""
+    return _moved(spec, Path.cwd(), lambda path: Path(os.path.relpath(path, folder)).as_posix())
+
+
+def _from_folder(spec: str, folder: Path) -> str:
+    """A model as the collection wrote it down, as a path that holds from any folder."""
+    return _moved(spec, folder, str)
+
+
+def _moved(spec: str, start: Path, place: Callable[[Path], str]) -> str:
+    prefix = "local-dir:" if spec.startswith("local-dir:") else ""
+    rest = spec.removeprefix(prefix)
+    head, colon, name = rest.rpartition(":")
+    for part, tail in ((rest, ""), (head, colon + name)):
+        path = start / Path(part).expanduser()
+        if (prefix or "/" in part or part.endswith(".py")) and path.exists():
+            return f"{prefix}{place(path.resolve())}{tail}"
+    return spec

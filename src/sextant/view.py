@@ -1,0 +1,313 @@
+"""What a collection says at one moment about every image: facts, logits, confidences and bands, aligned.
+
+Confidences are never stored: they follow from the stored logits by the newest calibration, with a person's override on
+top, and derived attributes follow from those by rule. A view reads only the columns it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sextant.catalog import CalibrationRecord, Catalog
+from sextant.maths import calibration as curves
+from sextant.maths import rules
+from sextant.maths.calibration import Calibration
+from sextant.maths.derived import derive
+from sextant.maths.rules import AttributeValues, band
+from sextant.store import Column, Store, Vectors
+from sextant.types import Floats
+from sextant.vocabulary import Attribute, Derived, Thresholds, Vocabulary
+
+MODEL, PERSON, RULE = "model", "person", "rule"
+FACTS = (
+    *("id", "path", "name", "folder", "bytes", "width", "height", "megapixels", "aspect", "format", "taken_at"),
+    *("camera_model", "gps", "sharpness", "darkness", "brightness", "added_at", "tags", "description"),
+)
+KINDS: Mapping[str, str] = {
+    **dict.fromkeys(("id", "path", "name", "folder", "format", "camera_model", "description"), "text"),
+    **dict.fromkeys(
+        ("bytes", "width", "height", "megapixels", "aspect", "sharpness", "darkness", "brightness"), "number"
+    ),
+    **dict.fromkeys(("taken_at", "added_at"), "date"),
+    "gps": "bool",
+    "tags": "tags",
+}
+"""What a rule may do with each fact."""
+
+
+class View:
+    """What a collection says at one moment about every image that has a file, in the order of their paths.
+
+    Only the columns named in `codes` (and what they derive from) are read; facts are joined when first asked for.
+    """
+
+    def __init__(
+        self, store: Store, catalog: Catalog, vectors: Vectors, vocabulary: Vocabulary | None, codes: Iterable[str] = ()
+    ) -> None:
+        self.store, self.catalog, self.vectors, self.vocabulary = store, catalog, vectors, vocabulary
+        files = store.files()
+        files = files.filter(pc.is_valid(files["id"])).select(["id", "path"])
+        files = files.group_by("id").aggregate([("path", "min"), ("path", "count")])
+        order = pc.sort_indices(files["path_min"])
+        files = files.take(order)
+        self.ids: pa.Array = _whole(files["id"])
+        self.paths: pa.Array = _whole(files["path_min"])
+        self.copies: NDArray[np.int64] = files["path_count"].to_numpy()
+        self.columns = vectors.columns()
+        self._logits = self._read(self._base_codes(codes))
+        self._values: dict[str, AttributeValues] = {}
+        self._sources: dict[str, NDArray[np.object_]] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    # facts
+
+    @cached_property
+    def _images(self) -> pa.Table:
+        images = self.store.images()
+        return images.take(pc.index_in(self.ids, value_set=_whole(images["id"])))
+
+    def fact(self, name: str) -> pa.Array:
+        """One fact of every image, (n,)."""
+        match name:
+            case "id":
+                return self.ids
+            case "path":
+                return self.paths
+            case "name":
+                return pc.replace_substring_regex(self.paths, r"^.*/", "")
+            case "folder":
+                return pc.replace_substring_regex(self.paths, r"/?[^/]*$", "")
+            case "megapixels":
+                area = pc.multiply(self._float("width"), self._float("height"))
+                return pc.divide(area, 1e6)
+            case "aspect":
+                return pc.divide(self._float("width"), self._float("height"))
+            case "camera_model":  # not `camera`, which a vocabulary may well ask for as a thing to be seen
+                return self.fact("camera")
+            case "tags":
+                return self._said(self.catalog.tags(), pa.list_(pa.string()))
+            case "description":
+                return self._said(self.catalog.descriptions(), pa.string())
+            case _:
+                return _whole(self._images[name])
+
+    def facts(self, names: Sequence[str] = FACTS) -> pa.Table:
+        """Facts as a table, one row an image."""
+        return pa.table({name: self.fact(name) for name in names})
+
+    def fact_values(self, name: str) -> NDArray[Any]:
+        """One fact as rules compare it: float64, datetime64, or objects with None where nothing is known."""
+        values = self.fact(name)
+        match KINDS[name]:
+            case "number":
+                return np.asarray(pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+            case "date":
+                return np.asarray(pc.cast(values, pa.timestamp("us")).to_numpy(zero_copy_only=False))
+        array = np.empty(len(values), object)
+        array[:] = values.to_pylist()
+        return array
+
+    def _float(self, name: str) -> pa.Array:
+        return pc.cast(self.fact(name), pa.float64())
+
+    def _said(self, by_image: Mapping[str, Any], kind: pa.DataType) -> pa.Array:
+        if not by_image:
+            return pa.nulls(len(self), kind)
+        said = pa.array(list(by_image.values()), kind)
+        return said.take(pc.index_in(self.ids, value_set=pa.array(list(by_image), pa.string())))
+
+    # confidences
+
+    def values(self, code: str) -> AttributeValues:
+        """Confidence and band of an attribute, base or derived, for every image."""
+        if code not in self._values:
+            item = self.describe(code)
+            self._values[code] = self._derived(item) if isinstance(item, Derived) else self._judged(code)
+        return self._values[code]
+
+    def source(self, code: str) -> NDArray[np.object_]:
+        """Where each confidence comes from: `model`, `person` or `rule`."""
+        self.values(code)
+        if code not in self._sources:
+            self._sources[code] = np.full(len(self), RULE, object)
+        return self._sources[code]
+
+    def logits(self, code: str) -> Floats:
+        """The stored logits, aligned; NaN where an image has none."""
+        return self._logits[code]
+
+    @property
+    def background(self) -> Floats:
+        """The stored background of every image, aligned; NaN where there is none."""
+        return self._logits["background"]
+
+    def describe(self, code: str) -> Attribute | Derived | None:
+        """The vocabulary's entry of a code; None for a column that is no longer in it."""
+        if self.vocabulary is not None and code in self.vocabulary:
+            return self.vocabulary[code]
+        return None
+
+    def thresholds(self, code: str) -> Thresholds:
+        """The band edges of a code."""
+        item = self.describe(code)
+        return item.thresholds if item else Thresholds()
+
+    @cached_property
+    def calibrations(self) -> dict[str, CalibrationRecord]:
+        """The newest calibration record of every column of this encoder."""
+        return self.catalog.calibrations(self.vectors.name)
+
+    def calibration(self, code: str) -> Calibration:
+        """The curve that turns a column's logits into confidences."""
+        record = self.calibrations.get(code)
+        if record is None:
+            return curves.fixed()
+        return Calibration(record.calibration["kind"], record.calibration["params"])
+
+    def state(self, code: str) -> str:
+        """How far confidences can be trusted: `uncalibrated`, `prior`, `calibrated`, `stale`, or `rule`, `missing`."""
+        item = self.describe(code)
+        if isinstance(item, Derived):
+            parts = {self.state(c) for c in item.rule.codes() if c in self.codes()}
+            return "stale" if "stale" in parts else "rule"
+        if code not in self.columns:
+            return "missing"
+        if item is not None and is_stale(self.columns[code], item):
+            return "stale"
+        record = self.calibrations.get(code)
+        kind = self.calibration(code).kind
+        if record and kind != "fixed" and record.prompt_hash != self.columns[code].provenance.get("prompt_hash"):
+            return "stale"
+        return {"prior": "prior", "platt": "calibrated", "isotonic": "calibrated"}.get(kind, "uncalibrated")
+
+    def codes(self) -> tuple[str, ...]:
+        """All codes: the vocabulary's, then columns that are no longer in it."""
+        known = self.vocabulary.codes() if self.vocabulary else ()
+        return (*known, *(c for c in self.columns if c not in known))
+
+    def _base_codes(self, codes: Iterable[str]) -> list[str]:
+        """The stored columns that these codes stand on."""
+        wanted: dict[str, None] = {}
+        queue = list(codes)
+        while queue:
+            code = queue.pop()
+            item = self.describe(code)
+            if isinstance(item, Derived):
+                queue += item.rule.codes()
+            elif code not in wanted:
+                wanted[code] = None
+                queue += self._group(item)
+        return [c for c in wanted if c in self.columns]
+
+    def _group(self, item: Attribute | None) -> list[str]:
+        if item is None or item.group is None or self.vocabulary is None:
+            return []
+        return [a.code for a in self.vocabulary.attributes if a.group == item.group]
+
+    def _read(self, codes: Sequence[str]) -> dict[str, Floats]:
+        if not self.vectors.exists():
+            return {"background": np.full(len(self), np.nan, np.float32)}
+        table = self.vectors.read(codes)
+        place = pc.index_in(self.ids, value_set=_whole(table["id"]))
+        return {name: _floats(_whole(table[name]).take(place)) for name in ["background", *codes]}
+
+    def _judged(self, code: str) -> AttributeValues:
+        confidence = self.confidence(code, self.calibration(code))
+        source = np.full(len(self), MODEL, object)
+        bands = band(confidence, self.thresholds(code))
+        for place, value in self._overridden(code):
+            confidence[place], bands[place], source[place] = float(value), 2 if value else 0, PERSON
+        self._sources[code] = source
+        return AttributeValues(confidence, bands)
+
+    def confidence(self, code: str, curve: Calibration) -> NDArray[np.float64]:
+        """What a curve makes of a column's logits, people's words left out; NaN where an image has no logit."""
+        if code not in self._logits:
+            return np.full(len(self), np.nan)
+        if curve.kind != "temperature":
+            return np.array(curves.confidence(curve, self._logits[code], self._logits["background"]), np.float64)
+        item = self.describe(code)
+        group = self._group(item) if isinstance(item, Attribute) else [code]
+        nothing = np.full(len(self), np.nan, np.float32)
+        rows = np.stack([self._logits.get(c, nothing) for c in group], axis=1)
+        shares = curves.group_confidence(rows, curve.params["temperature"])
+        return np.array(shares[:, group.index(code)], np.float64)
+
+    def _overridden(self, code: str) -> list[tuple[int, bool]]:
+        words = [(o.image, o.value) for o in self._overrides if o.code == code]
+        return [(self._places[image], bool(value)) for image, value in words if image in self._places]
+
+    @cached_property
+    def _overrides(self) -> list[Any]:
+        return self.catalog.overrides()
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {image: place for place, image in enumerate(self.ids.to_pylist())}
+
+    def _derived(self, item: Derived) -> AttributeValues:
+        return derive(item.rule, {code: self.values(code) for code in item.rule.codes()})
+
+    # tables
+
+    def select(self, rule: rules.Rule, names: Sequence[str], sort: str | None, limit: int | None) -> pa.Table:
+        """id, path and `names` of the images for which a rule is true; `sort` is a name, with `-` for descending."""
+        key = sort.removeprefix("-") if sort else "path"
+        needed = dict.fromkeys([*rule.names, *names, key])
+        values = {n: self.fact_values(n) if n in KINDS else self.values(n) for n in needed}
+        chosen = pa.array(np.flatnonzero(rules.evaluate(rule, values, len(self))))
+        shown = {n: self.fact(n) if n in KINDS else nullable(self.values(n).confidence) for n in needed}
+        table = pa.table({"id": self.ids, "path": self.paths, **shown}).take(chosen)
+        if sort:
+            direction = "descending" if sort.startswith("-") else "ascending"
+            table = table.sort_by([(key, direction), ("path", "ascending")])
+        return table.select(list(dict.fromkeys(["id", "path", *names]))).slice(0, limit)
+
+    def wide(self, codes: Sequence[str] | None = None) -> pa.Table:
+        """Facts and one confidence column a code (float64, null where unknown)."""
+        table = self.facts()
+        for code in self.codes() if codes is None else codes:
+            table = table.append_column(code, nullable(self.values(code).confidence))
+        return table
+
+    def bands(self, codes: Sequence[str] | None = None) -> pa.Table:
+        """id and one column of bands a code, as words."""
+        words = np.array(["unknown", "rejected", "tentative", "accepted"], object)
+        table = pa.table({"id": self.ids})
+        for code in self.codes() if codes is None else codes:
+            table = table.append_column(code, pa.array(words[self.values(code).band + 1], pa.string()))
+        return table
+
+    def sources(self, codes: Sequence[str] | None = None) -> pa.Table:
+        """id and one column of sources a code."""
+        table = pa.table({"id": self.ids})
+        for code in self.codes() if codes is None else codes:
+            table = table.append_column(code, pa.array(self.source(code), pa.string()))
+        return table
+
+
+def is_stale(column: Column, attribute: Attribute) -> bool:
+    """Whether a column was computed from other prompts than the attribute has now."""
+    return bool(column.provenance.get("prompt_hash") != attribute.prompt_hash)
+
+
+def nullable(confidence: NDArray[np.float64]) -> pa.Array:
+    """Confidences as Arrow, NaN as null."""
+    return pa.array(confidence, pa.float64(), mask=np.isnan(confidence))
+
+
+def _floats(values: pa.Array) -> Floats:
+    return np.asarray(pc.fill_null(values, float("nan")).to_numpy(zero_copy_only=False), np.float32)
+
+
+def _whole(values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
