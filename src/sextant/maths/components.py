@@ -7,15 +7,16 @@ others.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
+from scipy.stats import t as student
 
 from sextant.errors import UsageError
-from sextant.maths.calibration import confidence, log_odds
+from sextant.maths.calibration import log_odds
 from sextant.maths.mixture import Level, Prior, background_level, fit_student, prior
 
 Doubles = NDArray[np.float64]
@@ -25,7 +26,58 @@ LEAST_EACH = 20  # labelled cells of either answer
 PREVALENCE = (0.2, 3.0)  # Beta: most phrases are shown by hardly any image of a collection
 LEAST_WEIGHT = 0.1  # a smaller λ costs a look-up and buys nothing
 MOST_WEIGHT = 1.2
+STRETCHES = (1.0, 1.5, 2.0, 2.75)
 SHARED = 0.2  # share of a phrase's variance that must be common to all before an unknown encoder's background counts
+
+# Recomputed by `python benchmarks/calibration.py --clip-prior`, and compared with it by the tests.
+CLIP_VIT_B32 = Prior(
+    weight=0.751,
+    absent=(7.232, 0.0723, 0.8965),
+    present=((1.0, 4.095, 1.402),),
+    shift=0.2735,
+    shift_spread=0.5996,
+    slope=0.8573,
+    offset=-0.5454,
+    prevalence=(0.2, 3.0),
+    source="CLIP ViT-B/32 on 250 CIFAR-10 images",
+    level=Level(center=4.998, across=1.103, spread=1.204, shared=0.5197, null=(10.02, 0.02028, 0.9254), images=250),
+)
+
+
+def unknown_prior(background_logits: ArrayLike) -> Prior:
+    """What to use for an encoder whose card has no prior: cautious, from its background logits (n, k) alone.
+
+    The absent part is what unrelated prompts show of this encoder (an empirical null, widened until its outermost
+    thousandth fits); the present part is that of CLIP ViT-B/32 and its stretched copies, since another encoder may
+    separate more widely; few images show anything, and the answer is drawn towards no. The background is subtracted
+    where it carries at least a fifth of what moves a phrase from image to image.
+    """
+    weight = CLIP_VIT_B32.weight if background_level(background_logits, 0.0).shared >= SHARED else 0.0
+    level = background_level(background_logits, weight)
+    df, location, scale = level.null
+    _, mean, sd = CLIP_VIT_B32.present[0]
+    return Prior(
+        weight=weight,
+        absent=(df, location, scale * max(1.0, _outermost(background_logits, level, weight))),
+        present=tuple((1 / len(STRETCHES), mean * stretch, sd * stretch) for stretch in STRETCHES),
+        shift=0.5,
+        shift_spread=1.0,
+        slope=0.7,
+        offset=-1.0,
+        prevalence=(0.2, 200.0),
+        source="an encoder nobody has measured: its own background prompts, and CLIP ViT-B/32 on 250 CIFAR-10 images",
+        level=level,
+    )
+
+
+def _outermost(background_logits: ArrayLike, level: Level, weight: float) -> float:
+    """The background prompts' outermost thousandth of evidence, as a multiple of where their Student t puts it."""
+    table = np.asarray(background_logits, dtype=np.float64)
+    table = table[np.isfinite(table).all(axis=1)]
+    own = table - weight * table.mean(axis=1, keepdims=True)
+    evidence = (own - np.median(own, axis=0)) / level.spread
+    df, location, scale = level.null
+    return (float(np.quantile(evidence, 0.999)) - location) / (scale * float(student.ppf(0.999, df)))
 
 
 def fit_prior(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, gammaln, logit, logsumexp
+from scipy.stats import t as student
 
 from sextant.errors import UsageError
 from sextant.maths.calibration import Calibration
@@ -30,6 +31,8 @@ KNOTS: Doubles = np.concatenate([np.arange(-12, 12, 0.25), np.arange(12, 60.5, 1
 RATIO_GRID: Doubles = np.arange(-20, 60.05, 0.1)
 LEAST_RISE = 1e-3  # log-odds a unit of evidence, so that a flat stretch still keeps the order of its images
 PREVALENCES: Doubles = expit(np.linspace(-9.2, 6.9, 70))  # 0.01 % to 99.9 %
+LEAST_BELOW = 10  # points below a level that say how wide the absent part is
+NEGLIGIBLE = 1e-7  # weight of a level that no longer moves a confidence
 LEVEL_STEPS = np.linspace(-3.0, 3.0, 41)  # of the prior spread of an attribute's level
 
 
@@ -101,9 +104,8 @@ def background_level(background_logits: ArrayLike, weight: float) -> Level:
     table = np.asarray(background_logits, dtype=np.float64)
     table = table[np.isfinite(table).all(axis=1)]
     if len(table) < LEAST_IMAGES or table.shape[1] < 2:
-        raise UsageError(
-            f"a background level needs at least {LEAST_IMAGES} images and 2 prompts, not {len(table)} and {table.shape[1]}"
-        )
+        found = f"{len(table)} and {table.shape[1]}"
+        raise UsageError(f"a background level needs at least {LEAST_IMAGES} images and 2 prompts, not {found}")
     image = table.mean(axis=1, keepdims=True)
     rest = table - image - table.mean(axis=0) + table.mean()
     spread = max(float(rest.std()), LEAST_SPREAD)
@@ -164,12 +166,13 @@ def prior(
 
 def _posterior(evidence: Doubles, card: Prior) -> tuple[Doubles, float, float]:
     """Log-odds at `KNOTS`, the mean prevalence and the mean level, over all levels and prevalences by their weight."""
-    points = np.quantile(evidence, (np.arange(POINTS) + 0.5) / POINTS) if len(evidence) > POINTS else evidence
+    points = np.quantile(evidence, (np.arange(POINTS) + 0.5) / POINTS) if len(evidence) > POINTS else np.sort(evidence)
     worth = min(len(evidence), WORTH) / len(points)
     levels = card.shift_spread * LEVEL_STEPS
+    widths = [_width(points, level, card) for level in levels]
     weight = np.empty((len(levels), len(PREVALENCES)))
-    for i, level in enumerate(levels):
-        absent, present = log_densities(card, points - level)
+    for i, (level, width) in enumerate(zip(levels, widths, strict=True)):
+        absent, present = log_densities(card, points - level, width)
         excess = np.exp(np.clip(present - absent, -700, 700)) - 1
         weight[i] = worth * (absent.sum() + np.log1p(PREVALENCES[:, None] * excess).sum(axis=1))
     weight += student_log_density(LEVEL_STEPS, (4.0, 0.0, 1.0))[:, None]
@@ -177,34 +180,55 @@ def _posterior(evidence: Doubles, card: Prior) -> tuple[Doubles, float, float]:
     weight += a * np.log(PREVALENCES) + b * np.log1p(-PREVALENCES)
     weight = np.exp(weight - weight.max())
     weight /= weight.sum()
+    curve = _mean_curve(levels, widths, weight, card)
+    return curve, float(weight.sum(axis=0) @ PREVALENCES), float(weight.sum(axis=1) @ levels)
+
+
+def _mean_curve(levels: Doubles, widths: list[float], weight: Doubles, card: Prior) -> Doubles:
+    """Log-odds at `KNOTS` of the mean confidence over all levels and prevalences; a mean of rising curves rises."""
     odds = logit(PREVALENCES)
-    ratios = log_ratio(card)
-    confidence = sum(
-        expit(np.interp(KNOTS - level, RATIO_GRID, ratios)[:, None] + odds) @ weight[i]
-        for i, level in enumerate(levels)
-    )
+    confidence = np.zeros(len(KNOTS))
+    for level, width, share in zip(levels, widths, weight, strict=True):
+        if share.sum() > NEGLIGIBLE:
+            ratio = np.interp(KNOTS - level, RATIO_GRID, log_ratio(card, width))
+            confidence += expit(ratio[:, None] + odds) @ share
     curve = np.maximum.accumulate(logit(np.clip(confidence, 1e-12, 1 - 1e-12)))
-    return curve + LEAST_RISE * KNOTS, float(weight.sum(axis=0) @ PREVALENCES), float(weight.sum(axis=1) @ levels)
+    return cast("Doubles", curve + LEAST_RISE * KNOTS)
 
 
-def log_ratio(card: Prior) -> Doubles:
+def _width(points: Doubles, level: float, card: Prior) -> float:
+    """How many times wider than on the card the absent part is, judged by what lies below its level; at least 1.
+
+    What shows the attribute lies above, whatever its share, so the lower half belongs to the absent part alone. An
+    attribute wider than others would push ordinary images out of its own absent part, and each would look like a match.
+    A narrower one is left as it is: it would manufacture matches where there are none.
+    """
+    df, location, scale = card.absent
+    below = level + location - points[points < level + location]
+    if len(below) < LEAST_BELOW:
+        return 1.0
+    return max(1.0, float(np.median(below)) / (scale * float(student.ppf(0.75, df))))
+
+
+def log_ratio(card: Prior, width: float = 1.0) -> Doubles:
     """`log(present / absent)` on `RATIO_GRID`, made monotone.
 
     By isotonic regression, weighted by how often such evidence occurs: a running maximum would carry the noise of one
     thin tail over everything above it.
     """
-    absent, present = log_densities(card, RATIO_GRID)
+    absent, present = log_densities(card, RATIO_GRID, width)
     often = np.exp(absent) + 0.1 * np.exp(present) + 1e-12
     return cast("Doubles", isotonic_regression(np.clip(present - absent, -30, 30), weights=often).x)
 
 
-def log_densities(card: Prior, evidence: Doubles) -> tuple[Doubles, Doubles]:
-    """Log densities of evidence (n,) when the attribute is absent and when it is present."""
+def log_densities(card: Prior, evidence: Doubles, width: float = 1.0) -> tuple[Doubles, Doubles]:
+    """Log densities of evidence (n,) when the attribute is absent, its part `width` times wider, and when present."""
     parts = [
         np.log(share / (sd * np.sqrt(2 * np.pi))) - 0.5 * ((evidence - mean) / sd) ** 2
         for share, mean, sd in card.present
     ]
-    return student_log_density(evidence, card.absent), logsumexp(parts, axis=0)
+    df, location, scale = card.absent
+    return student_log_density(evidence, (df, location, width * scale)), logsumexp(parts, axis=0)
 
 
 def student_log_density(x: Doubles, shape: tuple[float, float, float]) -> Doubles:
