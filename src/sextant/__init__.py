@@ -6,17 +6,13 @@ photos = sextant.open("~/photos", create=True)
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sextant.collection import Collection as Collection
     from sextant.collection import open_collection as open
 
-try:
-    __version__ = version("sextant-images")
-except PackageNotFoundError:  # run from a source tree that was not installed
-    __version__ = "0+unknown"
+__version__ = "0.1.0"
 
 __all__ = ["Collection", "SextantError", "__version__", "open"]
 
