@@ -43,7 +43,9 @@ def earth_surface(item: Item, lon: Floats, lat: Floats, detail: float, hard: boo
     ground = np.clip((height - 0.56) * sharp, 0, 1)
     cover = np.clip((cloud - (0.66 if hard else 0.5)) * (40 if hard else 3.2), 0, 1)
     relief = 0.7 + 0.6 * height if not hard else np.ones_like(height)
-    albedo = np.asarray(ocean, np.float32) + ground[..., None] * (np.asarray(land, np.float32) * relief[..., None] - np.asarray(ocean, np.float32))
+    albedo = np.asarray(ocean, np.float32) + ground[..., None] * (
+        np.asarray(land, np.float32) * relief[..., None] - np.asarray(ocean, np.float32)
+    )
     return albedo.astype(np.float32), (cover * (1.0 if hard else 0.92)).astype(np.float32)
 
 
@@ -56,8 +58,21 @@ def _moon_albedo(item: Item, lon: Floats, lat: Floats, hard: bool) -> Floats:
     return (grey[..., None] * np.asarray((1.0, 0.98, 0.94 * warm), np.float32)).astype(np.float32)
 
 
-def sphere(canvas: Canvas, item: Item, *, x: float, y: float, radius: float, air: float = 0.0, limb: bool = False) -> None:
-    """Paint Earth or Moon as a shaded ball; `air` is the thickness of the glowing rim in radii."""
+def sphere(
+    canvas: Canvas,
+    item: Item,
+    *,
+    x: float,
+    y: float,
+    radius: float,
+    air: float = 0.0,
+    limb: bool = False,
+    daylight: bool = False,
+) -> None:
+    """Paint Earth or Moon as a shaded ball; `air` is the thickness of the glowing rim in radii.
+
+    By `daylight` the night side takes the colour of the sky.
+    """
     area = canvas.window(x, y, radius * (1 + 4 * air) + 0.01)
     xs, ys = canvas.xs[:, area[1]], canvas.ys[area[0], :]
     if xs.size == 0 or ys.size == 0:
@@ -97,18 +112,25 @@ def sphere(canvas: Canvas, item: Item, *, x: float, y: float, radius: float, air
     if earth and not look.flat:
         haze = np.clip(distance, 0, 1) ** 6 * np.clip(light * 2 + 0.1, 0, 1) * 0.55
         colour = colour + haze[..., None] * (np.asarray((0.45, 0.66, 0.98), np.float32) - colour)
+    if daylight:
+        alpha = alpha * np.clip(light * 6, 0, 1)
+        colour = 0.1 * canvas.pixels[area] + 1.05 * colour
     canvas.blend(area, colour, alpha)
     if look.outline:
         edge = np.clip(1.6 - np.abs(distance - 1) * radius / look.outline * 1.6, 0, 1)
+        if daylight:
+            edge = edge * (light > 0)
         canvas.blend(area, look.ink if look.pale else mix(look.ink, (0.9, 0.9, 0.9), 0.25), edge)
 
 
-def _air(canvas: Canvas, area: tuple[slice, slice], distance: Floats, facing: Floats, air: float, radius: float) -> None:
+def _air(
+    canvas: Canvas, area: tuple[slice, slice], distance: Floats, facing: Floats, air: float, radius: float
+) -> None:
     day = np.clip(facing * 2.2 + 0.75, 0.12, 1)
     height = (distance - 1) / air
     if canvas.look.flat or canvas.look.facets:
         for reach, strength in ((3.0, 0.45), (1.5, 0.8)):
-            canvas.blend(area, (0.42, 0.7, 0.98), np.clip((reach - height) * 8, 0, 1) * strength * (day > 0.3))
+            canvas.blend(area, (0.42, 0.7, 0.98), np.clip((reach - height) * 8, 0, 1) * strength)
         return
     strength = np.exp(-np.maximum(height, 0) * 1.1) * day
     canvas.glow(area, (0.3, 0.58, 1.0), strength.astype(np.float32))
@@ -130,10 +152,10 @@ def limb(canvas: Canvas, item: Item) -> None:
     sphere(canvas, item, x=x, y=y, radius=item.size, air=air, limb=True)
 
 
-def disc(canvas: Canvas, item: Item, glow: bool) -> None:
+def disc(canvas: Canvas, item: Item, *, glow: bool, daylight: bool) -> None:
     """The whole Earth or Moon."""
     radius = item.size / 2 / (1.12 if glow else 1.0)
-    sphere(canvas, item, x=item.x, y=item.y, radius=radius, air=0.045 if glow else 0.0)
+    sphere(canvas, item, x=item.x, y=item.y, radius=radius, air=0.045 if glow else 0.0, daylight=daylight)
 
 
 def sun(canvas: Canvas, item: Item) -> None:
@@ -157,19 +179,25 @@ def sun(canvas: Canvas, item: Item) -> None:
         if look.outline:
             canvas.blend(area, look.ink, np.clip(1.5 - np.abs(star - 0.8) * radius / look.outline * 2, 0, 1) * 0.8)
         return
-    halo = 0.75 * np.exp(-1.5 * np.maximum(distance - 0.5, 0)) + 0.3 * np.exp(-0.7 * distance) * np.abs(np.cos(angle * rays / 2 + rng.random())) ** 6
+    halo = (
+        0.75 * np.exp(-1.5 * np.maximum(distance - 0.5, 0))
+        + 0.3 * np.exp(-0.7 * distance) * np.abs(np.cos(angle * rays / 2 + rng.random())) ** 6
+    )
     fade = np.clip(1 - distance / 4, 0, 1)
     canvas.glow(area, colour, (halo * fade).astype(np.float32))
     canvas.blend(area, (1.0, 1.0, 0.97), np.clip((0.55 - distance) * 7 + 0.5, 0, 1))
 
 
 def stars(canvas: Canvas, item: Item, upper: float = 9.0) -> None:
-    """A field of stars above the line y = `upper`; `count` 0 sparse, 1 plain, 2 dense."""
+    """Stars above the line y = `upper`; `count` 0 sparse, 1 plain, 2 dense; `size` above 1 fills the frame."""
     rng = np.random.default_rng([item.seed, 10])
-    frame, many = canvas.frame, (30, 90, 170)[min(item.count, 2)]
-    xs, ys = rng.uniform(frame.left, frame.right, many), rng.uniform(frame.top, min(frame.bottom, upper), many)
-    sizes = 0.0016 + 0.0052 * rng.random(many) ** 4 + (0.0012 if canvas.look.flat else 0)
-    lights = 0.45 + 0.55 * rng.random(many)
+    frame, many = canvas.frame, (30, 90, 170)[min(item.count, 2)] if item.size > 1 else 34
+    half = item.size / 2
+    xs = rng.uniform(max(frame.left, item.x - half), min(frame.right, item.x + half), many)
+    ys = rng.uniform(max(frame.top, item.y - half), min(frame.bottom, upper, item.y + half), many)
+    wanted = 0.0018 + 0.0055 * rng.random(many) ** 3 + (0.0012 if canvas.look.flat else 0)
+    sizes = np.maximum(wanted, 0.62 / frame.scale)
+    lights = (0.5 + 0.5 * rng.random(many)) * np.sqrt(wanted / sizes)
     warm = rng.normal(0, 0.1, many)
     for x, y, size, light, tone in zip(xs, ys, sizes, lights, warm, strict=True):
         area = canvas.window(x, y, size * 3)

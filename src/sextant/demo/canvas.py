@@ -47,8 +47,12 @@ class Canvas:
     def window(self, x: float, y: float, reach: float) -> tuple[slice, slice]:
         """Rows and columns within `reach` of (x, y), clipped to the frame; may be empty."""
         f = self.frame
-        rows = slice(max(0, int((y - reach - f.top) * f.scale)), max(0, min(f.height, int((y + reach - f.top) * f.scale) + 2)))
-        columns = slice(max(0, int((x - reach - f.left) * f.scale)), max(0, min(f.width, int((x + reach - f.left) * f.scale) + 2)))
+        rows = slice(
+            max(0, int((y - reach - f.top) * f.scale)), max(0, min(f.height, int((y + reach - f.top) * f.scale) + 2))
+        )
+        columns = slice(
+            max(0, int((x - reach - f.left) * f.scale)), max(0, min(f.width, int((x + reach - f.left) * f.scale) + 2))
+        )
         return rows, columns
 
     def facet(self, x: Floats, y: Floats, cell: float) -> tuple[Floats, Floats]:
@@ -56,9 +60,13 @@ class Canvas:
         if not self.look.facets:
             return x, y
         dx, dy = fields.facets()
-        side = cell * 14
-        u, v = np.broadcast_arrays(x / side, y / side)
-        return x + fields.sample(dx, u, v) * side, y + fields.sample(dy, u, v) * side
+        pitch = np.float32(cell * 14 / fields.SIDE)
+        columns, rows = np.floor(x / pitch), np.floor(y / pitch)
+        u, v = np.broadcast_arrays((columns + 0.5) / fields.SIDE, (rows + 0.5) / fields.SIDE)
+        # From the tile pixel's own middle, so that a whole cell lands on one and the same point.
+        center_x = (columns + 0.5) * pitch + fields.sample(dx, u, v) * fields.SIDE * pitch
+        center_y = (rows + 0.5) * pitch + fields.sample(dy, u, v) * fields.SIDE * pitch
+        return np.round(center_x / pitch) * pitch, np.round(center_y / pitch) * pitch
 
     def blend(self, area: tuple[slice, slice], colour: Floats | Colour, alpha: Floats | float) -> None:
         """Lay a colour over an area; alpha is (rows, columns) or a number."""

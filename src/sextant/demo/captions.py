@@ -6,6 +6,8 @@ Only what is true of the picture is ever said.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from sextant.demo.planning import Item, Plan
@@ -155,7 +157,21 @@ HOURS = {
 PLACES = {"cabin", "control", "hall", "lunar_ground", "desert", "field", "sea", "space"}
 WHOLE = {"chart", "atlas", "control"}
 UNSAID = {"sky", "plume", "glow"}
-UNPLACED = {"earth_limb", "moon_limb", "crew", "crew_selfie", "suit_selfie", "flare", "stars", "glow", "wall_map", "pad", "chutes"}
+UNPLACED = {
+    "earth_limb",
+    "moon_limb",
+    "crew",
+    "crew_selfie",
+    "suit_selfie",
+    "flare",
+    "stars",
+    "glow",
+    "wall_map",
+    "pad",
+    "chutes",
+}
+ARTICLE = re.compile(r"\b([aA]) ([aeio])")
+COLOURED = re.compile(r"\b(white|silver|gold|red|blue|green|orange|yellow|grey|coloured) (?!photo|drawing)")
 NUMBERS = ("no", "one", "two", "three", "four")
 COLOURLESS = {"atlas": ("grey",), "hand": ("skin", "white")}
 MEDIA = {
@@ -190,6 +206,8 @@ def _listed(words: list[str]) -> str:
 def position(x: float, y: float) -> str:
     """Where in the frame: 'upper left', 'centre', 'right' …"""
     high = "upper" if y < 0.37 else "lower" if y > 0.67 else ""
+    if 0.4 <= x <= 0.6 and high:
+        return "top" if high == "upper" else "bottom"
     side = "left" if x < 0.4 else "right" if x > 0.6 else ""
     return " ".join(part for part in (high, side) if part) or "centre"
 
@@ -201,7 +219,9 @@ def describe(plan: Plan, rng: np.random.Generator, *, held_out: bool = False) ->
     settings = [item for item in plan.items if item.what in PLACES | WHOLE]
     if any(item.what not in ("space", "sky") for item in settings):
         settings = [item for item in settings if item.what != "space"]
-    order = sorted(things, key=lambda item: (item.what in ("text", "stars", "flare"), -_weight(item) + 0.2 * rng.random()))
+    order = sorted(
+        things, key=lambda item: (item.what in ("text", "stars", "flare"), -_weight(item) + 0.2 * rng.random())
+    )
     said = [_thing(plan, item, rng, which) for item in order[: 4 if rng.random() < 0.6 else 3]]
     words = [_named(plan, item, rng, which) for item in settings if item.what in WHOLE] + said
     where = [_named(plan, item, rng, which) for item in settings if item.what not in WHOLE][:1]
@@ -210,7 +230,9 @@ def describe(plan: Plan, rng: np.random.Generator, *, held_out: bool = False) ->
     text = _joined(plan, words, where, rng)
     medium = _one(MEDIA[plan.flat][which], rng)
     sentence = " ".join(part for part in (_quality(plan, medium), text) if part)
-    return " ".join(sentence.split())
+    if plan.grey:
+        sentence = COLOURED.sub("", sentence)
+    return ARTICLE.sub(r"\1n \2", " ".join(sentence.split()))
 
 
 def _joined(plan: Plan, words: list[str], where: list[str], rng: np.random.Generator) -> str:
@@ -222,7 +244,11 @@ def _joined(plan: Plan, words: list[str], where: list[str], rng: np.random.Gener
 
 
 def _quality(plan: Plan, medium: str) -> str:
-    kinds = [word for word, true in (("blurred", plan.blurred), ("very dark", plan.dark), ("black and white", plan.grey)) if true]
+    kinds = [
+        word
+        for word, true in (("blurred", plan.blurred), ("very dark", plan.dark), ("black and white", plan.grey))
+        if true
+    ]
     if not kinds:
         return medium
     noun = "drawing" if plan.flat else "photo"

@@ -23,7 +23,11 @@ def panel(pen: Pen, x: float, y: float, width: float, height: float) -> None:
     for i in range(1, down):
         pen.line([(x, y + height * i / down), (x + width, y + height * i / down)], 0.008, FRAME)
     if not pen.look.flat:
-        pen.poly([(x + width * 0.12, y), (x + width * 0.3, y), (x + width * 0.16, y + height), (x, y + height)], times(warm, 1.7), False)
+        pen.poly(
+            [(x + width * 0.12, y), (x + width * 0.3, y), (x + width * 0.16, y + height), (x, y + height)],
+            times(warm, 1.7),
+            False,
+        )
 
 
 def station(pen: Pen, colour: Colour) -> None:
@@ -94,10 +98,38 @@ def lander(pen: Pen, colour: Colour) -> None:
         pen.line([(side * 0.14, -0.2), (side * 0.42, -0.03)], 0.02, FRAME)
         pen.ellipse(side * 0.42, -0.02, 0.08, 0.025, FRAME)
     pen.tube(0, -0.2, 0, -0.08, 0.12, 0.22, (0.3, 0.3, 0.32))
-    pen.poly([(-0.3, -0.46), (0.3, -0.46), (0.33, -0.4), (0.33, -0.24), (0.28, -0.18), (-0.28, -0.18), (-0.33, -0.24), (-0.33, -0.4)], GOLD)
+    pen.poly(
+        [
+            (-0.3, -0.46),
+            (0.3, -0.46),
+            (0.33, -0.4),
+            (0.33, -0.24),
+            (0.28, -0.18),
+            (-0.28, -0.18),
+            (-0.33, -0.24),
+            (-0.33, -0.4),
+        ],
+        GOLD,
+    )
     for x in (-0.2, 0.0, 0.18):
-        pen.poly([(x - 0.06, -0.46), (x + 0.03, -0.46), (x + 0.05, -0.18), (x - 0.03, -0.18)], times(GOLD, 0.72 if x else 1.2), False)
-    pen.poly([(-0.2, -0.9), (0.16, -0.92), (0.27, -0.76), (0.27, -0.54), (0.17, -0.46), (-0.2, -0.46), (-0.28, -0.58), (-0.28, -0.76)], colour)
+        pen.poly(
+            [(x - 0.06, -0.46), (x + 0.03, -0.46), (x + 0.05, -0.18), (x - 0.03, -0.18)],
+            times(GOLD, 0.72 if x else 1.2),
+            False,
+        )
+    pen.poly(
+        [
+            (-0.2, -0.9),
+            (0.16, -0.92),
+            (0.27, -0.76),
+            (0.27, -0.54),
+            (0.17, -0.46),
+            (-0.2, -0.46),
+            (-0.28, -0.58),
+            (-0.28, -0.76),
+        ],
+        colour,
+    )
     pen.poly([(0.16, -0.92), (0.27, -0.76), (0.27, -0.54), (0.17, -0.46)], times(colour, 0.66))
     for x in (-0.13, 0.08):
         pen.poly([(x - 0.06, -0.8), (x + 0.06, -0.8), (x, -0.68)], DARK)
@@ -159,7 +191,9 @@ def chutes(pen: Pen, colour: Colour, count: int) -> None:
         pen.line([(x, y), (0, 0.28)], 0.006, (0.2, 0.2, 0.2))
         for i in range(8):
             a0, a1 = pi + pi * i / 8, pi + pi * (i + 1) / 8
-            points = [(x, y - radius * 0.92)] + [(x + radius * cos(a), y + radius * 0.92 * sin(a)) for a in (a0, (a0 + a1) / 2, a1)]
+            points = [(x, y - radius * 0.92)] + [
+                (x + radius * cos(a), y + radius * 0.92 * sin(a)) for a in (a0, (a0 + a1) / 2, a1)
+            ]
             points.append((x + radius * 0.55 * cos((a0 + a1) / 2), y + 0.03))
             tone = colour if i % 2 else (0.93, 0.93, 0.9)
             pen.poly(points, times(tone, 1.0 if pen.look.flat else 0.75 + 0.3 * sin(pi * (i + 0.5) / 8)))

@@ -30,7 +30,9 @@ def craters() -> tuple[Floats, Floats]:
     """Slopes along x and y of a periodic cratered plain, (512, 512) each."""
     rng = np.random.default_rng(4242)
     height = np.zeros((SIDE, SIDE), dtype=np.float32)
-    for radius in np.concatenate([[44, 36, 30], rng.uniform(14, 26, 10), rng.uniform(6, 13, 60), rng.uniform(2.5, 5, 300)]):
+    for radius in np.concatenate(
+        [[44, 36, 30], rng.uniform(14, 26, 10), rng.uniform(6, 13, 60), rng.uniform(2.5, 5, 300)]
+    ):
         reach = int(radius * 1.7) + 1
         offset = np.arange(-reach, reach + 1)
         distance = np.hypot(offset[:, None], offset[None, :]) / radius

@@ -29,8 +29,14 @@ def plume(canvas: Canvas, item: Item, horizon: float) -> None:
     noise = fields.sample(fields.fractal(2, 1.45), xs * 0.9 + rng.random(), ys * 0.9 + rng.random())
     ground = horizon + 0.08
     wide = item.size * (0.9 + 1.3 * float(rng.random()))
-    near = np.clip(1.3 - np.abs(ys - ground) / 0.13 - np.maximum(np.abs(xs - item.x) - wide, 0) * 5 + (noise - 0.5) * 2.2, 0, 1)
-    trail = np.clip(1.0 - np.abs(xs - item.x) / (0.05 + 0.5 * np.maximum(ys - item.y, 0)) + (noise - 0.55) * 1.4, 0, 1) * (ys > item.y + 0.05) * (ys < ground + 0.08)
+    near = np.clip(
+        1.3 - np.abs(ys - ground) / 0.13 - np.maximum(np.abs(xs - item.x) - wide, 0) * 5 + (noise - 0.5) * 2.2, 0, 1
+    )
+    trail = (
+        np.clip(1.0 - np.abs(xs - item.x) / (0.05 + 0.5 * np.maximum(ys - item.y, 0)) + (noise - 0.55) * 1.4, 0, 1)
+        * (ys > item.y + 0.05)
+        * (ys < ground + 0.08)
+    )
     smoke = np.maximum(near, trail)
     smoke = (smoke > 0.4).astype(np.float32) if flat else np.clip(smoke * 1.6, 0, 1)
     tone = 0.62 + 0.36 * (np.round(noise * 3) / 3 if flat else noise)
@@ -69,7 +75,9 @@ def flare(canvas: Canvas, item: Item, source: Item | None) -> None:
         if dx.size == 0 or dy.size == 0:
             continue
         angle2 = (np.arctan2(dy, dx)) % (pi / 3) - pi / 6
-        distance = np.hypot(dx, dy) * np.cos(angle2) / np.cos(pi / 6) if canvas.look.facets or r > 0.07 else np.hypot(dx, dy)
+        distance = (
+            np.hypot(dx, dy) * np.cos(angle2) / np.cos(pi / 6) if canvas.look.facets or r > 0.07 else np.hypot(dx, dy)
+        )
         disc = np.clip((1 - distance) * 10, 0, 1) * (0.55 + 0.45 * np.clip(distance, 0, 1) ** 3)
         canvas.glow(area, tones[int(rng.integers(5))], (disc * strength).astype(np.float32))
     rows = canvas.window(0, y, 0.1)[0]
@@ -98,13 +106,17 @@ def develop(pixels: Floats, look: Look, plan: Plan) -> Floats:
         pixels = pixels * exposure * (1 - lift) + lift
     if look.mottle and not plan.dark:
         y, x = np.ogrid[0:height, 0:width]
-        u, v = np.broadcast_arrays((x / side).astype(np.float32) * 1.3 + rng.random(), (y / side).astype(np.float32) * 1.3 + rng.random())
+        u, v = np.broadcast_arrays(
+            (x / side).astype(np.float32) * 1.3 + rng.random(), (y / side).astype(np.float32) * 1.3 + rng.random()
+        )
         pixels = pixels * (1 + look.mottle * (fields.sample(fields.fractal(7, 1.2), u, v) - 0.5) * 2)[..., None]
     if look.vignette and not plan.dark:
         y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
         pixels = pixels * (1 - look.vignette * np.clip((x * x + y * y) / 2, 0, 1) ** 1.5)[..., None]
     if look.grain:
-        pixels = pixels + _grain(rng, height, width, look.grain * (0.4 if plan.blurred or plan.dark else 1.0), plan.grey)
+        pixels = pixels + _grain(
+            rng, height, width, look.grain * (0.4 if plan.blurred or plan.dark else 1.0), plan.grey
+        )
     return _dark_or_not(np.clip(pixels, 0, 1).astype(np.float32), plan)
 
 
@@ -124,7 +136,7 @@ def _grain(rng: np.random.Generator, height: int, width: int, strength: float, g
         return result
 
     if grey:
-        return (noise() * strength)[..., None]
+        return (noise() * strength * 0.7)[..., None]
     return np.stack([noise() for _ in range(3)], 2) * np.float32(strength * 0.8)
 
 
@@ -137,7 +149,7 @@ def _dark_or_not(pixels: Floats, plan: Plan) -> Floats:
     """A dark frame stays dark; any other has its blacks lifted until it is none, as a scan of film would."""
     if plan.dark:
         return np.where((pixels @ LUMA)[..., None] < 0.11, pixels * 0.55, pixels)
-    if darkness(pixels) > DARK_SHARE - 0.06:
-        lift = np.asarray((0.1, 0.105, 0.13) if not plan.grey else (0.107, 0.107, 0.107), np.float32)
+    if darkness(pixels) > DARK_SHARE - 0.02:
+        lift = np.asarray((0.086, 0.09, 0.13) if not plan.grey else (0.093, 0.093, 0.093), np.float32)
         pixels = pixels * (1 - lift) + lift
     return pixels

@@ -23,7 +23,9 @@ HOURS: dict[str, tuple[Colour, Colour, float]] = {
 def space(canvas: Canvas, item: Item) -> None:
     """Black space: sometimes bluish, sometimes with a cloud of gas (`count` 2)."""
     rng = np.random.default_rng([item.seed, 11])
-    deep: Colour = ((0.012, 0.012, 0.02), (0.015, 0.02, 0.05), (0.03, 0.03, 0.045), (0.05, 0.045, 0.05))[int(rng.integers(4))]
+    deep: Colour = ((0.012, 0.012, 0.02), (0.015, 0.02, 0.05), (0.03, 0.03, 0.045), (0.05, 0.045, 0.05))[
+        int(rng.integers(4))
+    ]
     if canvas.look.flat and item.count:
         deep = ((0.05, 0.06, 0.16), (0.03, 0.04, 0.08), (0.12, 0.1, 0.24), (0.08, 0.13, 0.22))[int(rng.integers(4))]
     if canvas.look.pale and rng.random() < 0.5 and item.count:
@@ -39,7 +41,9 @@ def space(canvas: Canvas, item: Item) -> None:
         cloud = np.ceil(cloud * 3 - 0.2) / 3
     first, second = named(item.colour if item.colour != "grey" else "silver", item.seed), named("blue", item.seed + 1)
     tone = fields.sample(fields.fractal(1, 1.8), *np.broadcast_arrays(x * 0.5 + shift[1], y * 0.5))[..., None]
-    canvas.pixels += cloud[..., None] * 0.6 * (np.asarray(first, np.float32) * tone + np.asarray(second, np.float32) * (1 - tone))
+    canvas.pixels += (
+        cloud[..., None] * 0.6 * (np.asarray(first, np.float32) * tone + np.asarray(second, np.float32) * (1 - tone))
+    )
 
 
 def sky(canvas: Canvas, hour: str, horizon: float, seed: int) -> None:
@@ -51,19 +55,29 @@ def sky(canvas: Canvas, hour: str, horizon: float, seed: int) -> None:
     if canvas.look.flat:
         height = np.floor(height * 5) / 5
     height = np.broadcast_to(height, canvas.pixels.shape[:2])[..., None]
-    canvas.pixels[:] = np.asarray(top, np.float32) + height * (np.asarray(low, np.float32) - np.asarray(top, np.float32))
+    canvas.pixels[:] = np.asarray(top, np.float32) + height * (
+        np.asarray(low, np.float32) - np.asarray(top, np.float32)
+    )
     depth = 1 / np.maximum(horizon + 0.25 - y, 0.05)
     shift = rng.random(2)
-    cloud = fields.sample(fields.fractal(2, 1.45), *np.broadcast_arrays(x * depth * 0.16 + shift[0], depth * 0.22 + shift[1]))
+    cloud = fields.sample(
+        fields.fractal(2, 1.45), *np.broadcast_arrays(x * depth * 0.16 + shift[0], depth * 0.22 + shift[1])
+    )
     least = {"cloudy": 0.35, "night": 0.62}.get(hour, float(rng.uniform(0.5, 0.8)))
     cover = np.clip((cloud - least) * (30 if canvas.look.flat else 3.0), 0, 1) * (0.8 if hour != "night" else 0.25)
-    canvas.blend((slice(None), slice(None)), mix((1, 1, 1), low, 0.3 if hour in ("day", "cloudy") else 0.75), cover.astype(np.float32) * strength)
+    canvas.blend(
+        (slice(None), slice(None)),
+        mix((1, 1, 1), low, 0.3 if hour in ("day", "cloudy") else 0.75),
+        cover.astype(np.float32) * strength,
+    )
 
 
 def _ground_mask(canvas: Canvas, horizon: float, rough: float, seed: int) -> Floats:
     """1 below the horizon line, whose hills rise by up to `rough`."""
     rng = np.random.default_rng([seed, 13])
-    line = fields.sample(fields.fractal(6, 1.6), (canvas.xs * 0.35 + rng.random()).astype(np.float32), np.full_like(canvas.xs, 0.37))
+    line = fields.sample(
+        fields.fractal(6, 1.6), (canvas.xs * 0.35 + rng.random()).astype(np.float32), np.full_like(canvas.xs, 0.37)
+    )
     if canvas.look.facets:
         knots = np.linspace(canvas.frame.left - 0.1, canvas.frame.right + 0.1, 9)
         line = np.interp(canvas.xs[0], knots, rng.random(9))[None, :].astype(np.float32)
@@ -121,8 +135,18 @@ def desert(canvas: Canvas, item: Item, horizon: float, bright: float) -> None:
         light = np.round(light * 6) / 6
     sand = mix(named(item.colour, item.seed), (0.8, 0.66, 0.5), 0.6)
     far = times(mix(sand, (0.5, 0.3, 0.3), 0.5), bright)
-    _lay(canvas, np.broadcast_to(np.asarray(far, np.float32), canvas.pixels.shape), _ground_mask(canvas, horizon - 0.02, 0.14, item.seed + 1), horizon)
-    _lay(canvas, (light * bright)[..., None] * np.asarray(sand, np.float32), _ground_mask(canvas, horizon, 0.015, item.seed), horizon)
+    _lay(
+        canvas,
+        np.broadcast_to(np.asarray(far, np.float32), canvas.pixels.shape),
+        _ground_mask(canvas, horizon - 0.02, 0.14, item.seed + 1),
+        horizon,
+    )
+    _lay(
+        canvas,
+        (light * bright)[..., None] * np.asarray(sand, np.float32),
+        _ground_mask(canvas, horizon, 0.015, item.seed),
+        horizon,
+    )
 
 
 def field(canvas: Canvas, item: Item, horizon: float, bright: float) -> None:
@@ -133,8 +157,18 @@ def field(canvas: Canvas, item: Item, horizon: float, bright: float) -> None:
     light = 0.72 + (0.1 * np.round((fine - 0.5) * 3) if canvas.look.flat else 0.4 * (fine - 0.5))
     grass = {"green": (0.34, 0.46, 0.22), "grey": (0.5, 0.5, 0.48), "yellow": (0.62, 0.56, 0.32)}[item.colour]
     trees = times(mix(grass, (0.12, 0.22, 0.14), 0.7), bright)
-    _lay(canvas, np.broadcast_to(np.asarray(trees, np.float32), canvas.pixels.shape), _ground_mask(canvas, horizon - 0.01, 0.04, item.seed + 1), horizon)
-    _lay(canvas, (light * bright * 1.2)[..., None] * np.asarray(grass, np.float32), _ground_mask(canvas, horizon, 0.0, item.seed), horizon)
+    _lay(
+        canvas,
+        np.broadcast_to(np.asarray(trees, np.float32), canvas.pixels.shape),
+        _ground_mask(canvas, horizon - 0.01, 0.04, item.seed + 1),
+        horizon,
+    )
+    _lay(
+        canvas,
+        (light * bright * 1.2)[..., None] * np.asarray(grass, np.float32),
+        _ground_mask(canvas, horizon, 0.0, item.seed),
+        horizon,
+    )
 
 
 def sea(canvas: Canvas, item: Item, hour: str, horizon: float) -> None:

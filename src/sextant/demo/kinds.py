@@ -12,10 +12,11 @@ Box = tuple[float, float, float, float]
 EVERYWHERE: Box = (0.18, 0.18, 0.82, 0.82)
 
 
-def _space(s: Sketch, stars: float = 0.4) -> None:
+def _space(s: Sketch, stars: float = 0.4, *, x: float = 0.5, y: float = 0.5, size: float = 9.0) -> None:
+    """Space, with stars at times; stars seen through a porthole are given its place and size."""
     s.add("space")
     if s.stars_allowed and s.chance(stars):
-        s.add("stars")
+        s.add("stars", x=x, y=y, size=size)
 
 
 def _sun(s: Sketch, box: Box, flare: float = 0.6) -> None:
@@ -25,7 +26,18 @@ def _sun(s: Sketch, box: Box, flare: float = 0.6) -> None:
 
 def _captioned(s: Sketch, probability: float = 0.1) -> None:
     if s.chance(probability * (2.0 if s.flat else 1.0)):
-        s.add("text", y=s.pick_number(0.07, 0.92), count=s.whole(1, 2), turn=0.0)
+        _text(s)
+
+
+def _text(s: Sketch) -> None:
+    """Lettering at the edge where it hides nothing that counts, or none."""
+    edges = [
+        edge
+        for edge, hides in ((0.07, lambda y, r: y - 0.4 * r < 0.15), (0.92, lambda y, r: y + 0.4 * r > 0.85))
+        if not any(hides(y, r) for _, y, r in s.taken)
+    ]
+    if edges:
+        s.add("text", y=edges[int(s.rng.integers(len(edges)))], count=s.whole(1, 2))
 
 
 def _flying(s: Sketch, box: Box = EVERYWHERE, size: tuple[float, float] = (0.32, 0.62)) -> None:
@@ -67,7 +79,12 @@ def orbit(s: Sketch) -> None:
 def earth_disc(s: Sketch) -> None:
     """The whole Earth in space."""
     _space(s, 0.35)
-    s.place("earth", (0.26, 0.85), (0.3, 0.3, 0.7, 0.7), phase=s.pick("full", "full", "crescent", "crescent", "half", "gibbous"))
+    s.place(
+        "earth",
+        (0.26, 0.85),
+        (0.3, 0.3, 0.7, 0.7),
+        phase=s.pick("full", "full", "crescent", "crescent", "half", "gibbous"),
+    )
     if s.chance(0.35):
         s.add("glow")
     if s.chance(0.25):
@@ -112,9 +129,21 @@ def _stand(s: Sketch, names: list[str], sizes: dict[str, tuple[float, float]]) -
         extent = min(s.between(low, high), 1.25 / len(names))
         x = min(max(slot + s.between(-0.1, 0.1) / len(names), 0.55 * extent), 1 - 0.55 * extent)
         floor = max(s.horizon + 0.1, extent * 0.9 + 0.04)
-        places.append((min(s.between(floor, max(floor, 0.88)), 0.94), name, x, extent))
+        y = min(s.between(floor, max(floor, 0.88)), 0.94)
+        for sky_x, sky_y, reach in s.taken:
+            low = sky_y + 0.5 * reach
+            if abs(x - sky_x) < 0.45 * extent + reach and y - 1.02 * extent < low:
+                y, extent = 0.94, min(extent, (0.94 - low) / 1.02)
+        places.append((y, name, x, extent))
     for y, name, x, extent in sorted(places):
-        s.add(name, x=x, y=y, size=extent, colour=s.pick(*COLOURS[: 3 if name in SUITED else 8]), turn=s.pick_number(-1.0, 1.0))
+        s.add(
+            name,
+            x=x,
+            y=y,
+            size=extent,
+            colour=s.pick(*COLOURS[: 3 if name in SUITED else 8]),
+            turn=s.pick_number(-1.0, 1.0),
+        )
         s.taken.append((x, y - extent / 2, extent / 2))
 
 
@@ -157,7 +186,9 @@ def moon_base(s: Sketch) -> None:
     if s.chance(0.35):
         s.place("earth", (0.15, 0.22), (0.14, 0.11, 0.86, s.horizon - 0.14), phase=_phase(s))
     s.add("lunar_ground")
-    _stand(s, ["habitat", *_chosen(s, {"solar_array": 0.55, "astronaut": 0.35, "rover": 0.35, "flag": 0.15}, 2)], ON_MOON)
+    _stand(
+        s, ["habitat", *_chosen(s, {"solar_array": 0.55, "astronaut": 0.35, "rover": 0.35, "flag": 0.15}, 2)], ON_MOON
+    )
     _captioned(s)
 
 
@@ -166,11 +197,12 @@ def eva(s: Sketch) -> None:
     _space(s, 0.35)
     limb = s.chance(0.6)
     free = _opposite(_limb(s, "earth_limb")) if limb else EVERYWHERE
-    if s.chance(0.5):
-        _flying(s, size=(0.4, 0.7))
     if s.chance(0.16):
         _sun(s, free)
-    if s.chance(0.14):
+    selfie = s.chance(0.14)
+    if not selfie and s.chance(0.5):
+        _flying(s, size=(0.4, 0.7))
+    if selfie:
         s.add("suit_selfie", x=s.between(0.4, 0.6), y=s.between(0.48, 0.58), size=s.between(0.5, 0.75), colour="white",
               turn=s.pick_number(-1.0, 1.0))  # fmt: skip
     else:
@@ -183,33 +215,49 @@ def eva(s: Sketch) -> None:
 COVERALLS = ("blue", "orange", "green", "red")
 
 
-def _crew(s: Sketch) -> None:
-    if s.chance(0.22):
+def _crew(s: Sketch, *, low: bool) -> None:
+    """A crew, or its selfie; `low` keeps the heads under a porthole."""
+    if not low and s.chance(0.26):
         s.add("crew_selfie", x=s.between(0.42, 0.58), y=s.between(0.45, 0.55), size=s.between(0.5, 0.75),
               colour=s.pick(*COVERALLS), turn=s.pick_number(-1.0, 1.0), count=s.whole(1, 3))  # fmt: skip
     else:
-        s.add("crew", x=s.between(0.45, 0.55), y=1.02, size=s.between(0.4, 0.62), colour=s.pick(*COVERALLS),
+        s.add("crew", x=s.between(0.45, 0.55), y=1.02, size=s.between(0.36, 0.46 if low else 0.62), colour=s.pick(*COVERALLS),
               count=s.whole(1, 4))  # fmt: skip
 
 
 def cabin(s: Sketch) -> None:
     """Inside a spacecraft or station."""
     s.add("cabin", colour=s.pick("white", "silver", "blue", "yellow", "green"))
-    if s.chance(0.22):
-        _window(s, (0.3, 0.42), (0.24, 0.22, 0.76, 0.36))
+    porthole = s.chance(0.22)
+    if porthole:
+        _window(s, (0.32, 0.42), (0.24, 0.22, 0.76, 0.34))
     if s.chance(0.14):
-        s.add("flag", x=s.pick_number(0.17, 0.83), y=s.between(0.2, 0.3), size=0.24, colour=s.pick(*COLOURS), turn=0.0, count=0)
+        s.add(
+            "flag",
+            x=s.pick_number(0.17, 0.83),
+            y=s.between(0.2, 0.3),
+            size=0.24,
+            colour=s.pick(*COLOURS),
+            turn=0.0,
+            count=0,
+        )
     if s.chance(0.62):
-        _crew(s)
+        _crew(s, low=porthole)
     elif s.chance(0.5):
-        _hand(s)
-    elif s.chance(0.2):
-        s.place("astronaut", (0.55, 0.75), (0.35, 0.45, 0.65, 0.55), colour=s.pick("white", "orange"), turn=s.between(-0.3, 0.3))
+        _hand(s, low=porthole)
+    elif not porthole and s.chance(0.25):
+        s.place(
+            "astronaut",
+            (0.55, 0.75),
+            (0.35, 0.45, 0.65, 0.55),
+            colour=s.pick("white", "orange"),
+            turn=s.between(-0.3, 0.3),
+        )
     _captioned(s, 0.06)
 
 
-def _hand(s: Sketch) -> None:
-    s.add("hand", x=s.between(0.3, 0.7), y=s.between(0.52, 0.68), size=s.between(0.34, 0.5), colour=s.pick("skin", "skin", "white"),
+def _hand(s: Sketch, *, low: bool = False) -> None:
+    s.add("hand", x=s.between(0.3, 0.7), y=s.between(0.72, 0.76) if low else s.between(0.52, 0.68), size=s.between(0.34, 0.5), colour=s.pick("skin", "skin", "white"),
           turn=s.between(-0.7, 0.7))  # fmt: skip
 
 
@@ -218,14 +266,17 @@ def _window(s: Sketch, size: tuple[float, float], box: Box) -> None:
     x, y, extent = s.between(box[0], box[2]), s.between(box[1], box[3]), s.between(*size)
     inside = [item for item in s.items if item.what == "cabin"]
     s.items = [item for item in s.items if item.what != "cabin"]
-    _space(s, 0.3)
+    seen = s.chance(0.78)
+    _space(s, 0.25 if seen else 0.75, x=x, y=y, size=0.7 * extent)
     r = extent / 2
-    if s.chance(0.72):
+    if seen:
         view = s.pick("earth_limb", "earth_limb", "earth", "earth", "moon", "moon_limb")
         if view.endswith("limb"):
-            s.add(view, turn=pi / 2 + s.between(-0.5, 0.5), x=y - 0.5 + s.between(-0.1, 0.3) * r, size=s.between(0.8, 1.5))
+            angle = pi / 2 + s.between(-0.5, 0.5)
+            along = (x - 0.5) * cos(angle) + (y - 0.5) * sin(angle)
+            s.add(view, turn=angle, x=along + s.between(-0.3, 0.3) * r, size=s.between(0.8, 1.5))
         else:
-            s.add(view, x=x + s.between(-0.3, 0.3) * r, y=y + s.between(-0.3, 0.3) * r, size=extent * s.between(0.4, 0.65),
+            s.add(view, x=x + s.between(-0.1, 0.1) * r, y=y + s.between(-0.1, 0.1) * r, size=extent * s.between(0.45, 0.6),
                   phase=_phase(s))  # fmt: skip
     s.items.extend(inside)
     s.add("porthole", x=x, y=y, size=extent, count=s.whole(0, 1))
@@ -244,16 +295,19 @@ def window(s: Sketch) -> None:
     _captioned(s, 0.04)
 
 
-def _outdoors(s: Sketch) -> None:
+def _outdoors(s: Sketch, *, bodies: bool = True) -> None:
     s.hour = s.pick("day", "day", "day", "dawn", "dusk", "night", "cloudy")
     s.horizon = s.between(0.62, 0.78)
     s.add("sky")
     if s.hour == "night" and s.stars_allowed and s.chance(0.6):
-        s.add("stars")
+        s.add("stars", size=9.0)
+    if not bodies:
+        return
     if s.hour in ("day", "dawn", "dusk") and s.chance(0.16):
-        _sun(s, (0.14, 0.12, 0.34, 0.34), 0.5)
+        _sun(s, (0.12, 0.12, 0.2, 0.3), 0.5)
     elif s.hour != "cloudy" and s.chance(0.12):
-        s.place("moon", (0.13, 0.18), (0.7, 0.12, 0.88, 0.3), phase=_phase(s))
+        phase = s.pick("full", "half", "gibbous") if s.hour == "day" else _phase(s)
+        s.place("moon", (0.15, 0.2), (0.84, 0.12, 0.87, 0.26), phase=phase)
 
 
 def launch(s: Sketch) -> None:
@@ -277,27 +331,61 @@ def pad(s: Sketch) -> None:
     x, base = s.between(0.4, 0.6), s.horizon + 0.06
     s.add("pad", x=x, y=base, size=s.between(0.5, 0.64), turn=s.pick_number(-1.0, 1.0))
     if s.chance(0.75):
-        s.add("rocket", x=x, y=base - 0.05, size=s.between(0.42, 0.56), colour=s.pick("white", "orange", "silver"), count=s.whole(0, 2))
+        s.add(
+            "rocket",
+            x=x,
+            y=base - 0.05,
+            size=s.between(0.42, 0.56),
+            colour=s.pick("white", "orange", "silver"),
+            count=s.whole(0, 2),
+        )
     if s.chance(0.3):
-        s.add("truck", x=s.pick_number(0.18, 0.82), y=0.92, size=s.between(0.26, 0.32), colour=s.pick(*COLOURS), turn=s.pick_number(-1.0, 1.0))
+        s.add(
+            "truck",
+            x=s.pick_number(0.18, 0.82),
+            y=0.92,
+            size=s.between(0.26, 0.32),
+            colour=s.pick(*COLOURS),
+            turn=s.pick_number(-1.0, 1.0),
+        )
     if s.chance(0.25):
-        s.add("flag", x=s.pick_number(0.12, 0.86), y=s.horizon + 0.1, size=s.between(0.28, 0.36), colour=s.pick(*COLOURS), turn=1.0)
+        s.add(
+            "flag",
+            x=s.pick_number(0.12, 0.86),
+            y=s.horizon + 0.1,
+            size=s.between(0.28, 0.36),
+            colour=s.pick(*COLOURS),
+            turn=1.0,
+        )
     _captioned(s)
 
 
 def splashdown(s: Sketch) -> None:
     """Coming home at sea."""
-    _outdoors(s)
+    chutes = s.chance(0.6)
+    _outdoors(s, bodies=not chutes)
     s.horizon = s.between(0.5, 0.68)
     s.add("sea")
-    chutes = s.chance(0.6)
     if chutes:
         s.add("chutes", x=s.between(0.35, 0.65), y=s.between(0.3, 0.42), size=s.between(0.5, 0.62), colour=s.pick("orange", "red", "white"),
               count=s.whole(1, 3))  # fmt: skip
     if s.chance(0.35):
-        s.add("ship", x=s.pick_number(0.22, 0.78), y=s.horizon + 0.09, size=s.between(0.3, 0.4), colour=s.pick("silver", "white", "red"), turn=s.pick_number(-1.0, 1.0))
+        s.add(
+            "ship",
+            x=s.pick_number(0.22, 0.78),
+            y=s.horizon + 0.09,
+            size=s.between(0.3, 0.4),
+            colour=s.pick("silver", "white", "red"),
+            turn=s.pick_number(-1.0, 1.0),
+        )
     if not chutes and s.chance(0.93):
-        s.add("floating_capsule", x=s.between(0.35, 0.65), y=s.between(0.78, 0.86), size=s.between(0.26, 0.4), colour=s.pick("white", "silver", "gold"))
+        s.add(
+            "floating_capsule",
+            x=s.between(0.35, 0.65),
+            y=s.between(0.78, 0.86),
+            size=s.between(0.26, 0.4),
+            colour=s.pick("white", "silver", "gold"),
+        )
     _captioned(s)
 
 
@@ -338,7 +426,7 @@ def starfield(s: Sketch) -> None:
     """Nothing but stars, a cloud of gas, perhaps the Sun."""
     s.add("space", colour=s.pick("blue", "red", "green", "grey"), count=2)
     if s.stars_allowed:
-        s.add("stars", count=2)
+        s.add("stars", count=2, size=9.0)
     if s.chance(0.15):
         _sun(s, EVERYWHERE)
     if s.chance(0.2):
@@ -383,7 +471,7 @@ def darkness(s: Sketch) -> None:
     elif what == "satellite":
         s.place("satellite", (0.2, 0.24), box, colour="silver", turn=s.between(-0.7, 0.7))
     else:
-        s.add("stars", count=0)
+        s.add("stars", count=0, size=9.0)
 
 
 def chart(s: Sketch) -> None:
@@ -397,11 +485,32 @@ def chart(s: Sketch) -> None:
         if s.chance(0.4):
             s.place("capsule", (0.16, 0.22), (0.45, 0.2, 0.6, 0.8), colour="white", turn=0.4)
     elif kind == "rocket":
-        s.add("rocket", x=s.between(0.4, 0.6), y=0.9, size=s.between(0.62, 0.72), colour=s.pick("white", "silver"), count=s.whole(0, 2))
+        s.add(
+            "rocket",
+            x=s.between(0.4, 0.6),
+            y=0.9,
+            size=s.between(0.62, 0.72),
+            colour=s.pick("white", "silver"),
+            count=s.whole(0, 2),
+        )
     elif kind == "craft":
-        s.add(s.pick("satellite", "station", "capsule", "shuttle"), x=0.5, y=0.52, size=s.between(0.5, 0.7), colour="white", turn=0.0)
+        s.add(
+            s.pick("satellite", "station", "capsule", "shuttle"),
+            x=0.5,
+            y=0.52,
+            size=s.between(0.5, 0.7),
+            colour="white",
+            turn=0.0,
+        )
     else:
-        s.add(s.pick("lander", "rover", "habitat", "astronaut"), x=0.5, y=0.84, size=s.between(0.5, 0.65), colour="white", turn=1.0)
+        s.add(
+            s.pick("lander", "rover", "habitat", "astronaut"),
+            x=0.5,
+            y=0.84,
+            size=s.between(0.5, 0.65),
+            colour="white",
+            turn=1.0,
+        )
 
 
 def atlas(s: Sketch) -> None:
@@ -412,9 +521,9 @@ def atlas(s: Sketch) -> None:
 
 
 ANY: dict[Callable[[Sketch], None], float] = {
-    orbit: 0.115, earth_disc: 0.065, moon_disc: 0.06, lunar_orbit: 0.055, lunar_ground: 0.115, moon_base: 0.035,
-    eva: 0.08, cabin: 0.125, window: 0.07, launch: 0.07, pad: 0.045, splashdown: 0.05, control: 0.045, hall: 0.025,
-    desert: 0.03, starfield: 0.03, sunny: 0.03, craft: 0.05, darkness: 0.035,
+    orbit: 0.1, earth_disc: 0.06, moon_disc: 0.055, lunar_orbit: 0.05, lunar_ground: 0.095, moon_base: 0.03,
+    eva: 0.075, cabin: 0.14, window: 0.075, launch: 0.08, pad: 0.05, splashdown: 0.06, control: 0.05, hall: 0.035,
+    desert: 0.045, starfield: 0.025, sunny: 0.025, craft: 0.045, darkness: 0.035,
 }  # fmt: skip
 FLAT_ONLY: dict[Callable[[Sketch], None], float] = {chart: 0.17, atlas: 0.11}
 
@@ -425,9 +534,9 @@ def _surprise(s: Sketch) -> None:
     if what == "flag":
         s.place("flag", (0.24, 0.3), (0.16, 0.2, 0.84, 0.8), colour=s.pick(*COLOURS), turn=0.0, count=0)
     elif what == "hand":
-        _hand(s)
+        s.place("hand", (0.34, 0.44), (0.2, 0.6, 0.8, 0.68), colour=s.pick("skin", "white"), turn=s.between(-0.5, 0.5))
     elif what == "text":
-        s.add("text", y=s.pick_number(0.07, 0.92), count=s.whole(1, 2))
+        _text(s)
     elif what == "flare":
         s.add("flare")
     else:

@@ -42,15 +42,31 @@ class Look:
 LOOKS: dict[str, Look] = {
     "film": Look(False, tint=(1.04, 1.0, 0.93), grain=0.03, mottle=0.1, vignette=0.35, contrast=1.08),
     "digital": Look(False, saturation=1.15, grain=0.014, mottle=0.05, contrast=1.12),
-    "vintage": Look(False, tint=(1.02, 0.95, 0.86), lift=(0.07, 0.05, 0.06), saturation=0.7, contrast=0.88, grain=0.045,
-                    mottle=0.12, vignette=0.25),  # fmt: skip
+    "vintage": Look(
+        False,
+        tint=(1.02, 0.95, 0.86),
+        lift=(0.07, 0.05, 0.06),
+        saturation=0.7,
+        contrast=0.88,
+        grain=0.03,
+        mottle=0.12,
+        vignette=0.25,
+    ),  # fmt: skip
     "poster": Look(True, outline=0.008, bands=2, saturation=1.2),
     "ink": Look(True, outline=0.006, ink=(0.1, 0.09, 0.14), bands=2, saturation=0.6, pale=0.34),
-    "retro": Look(True, outline=0.01, ink=(0.16, 0.07, 0.06), bands=3, saturation=0.85, tint=(1.05, 0.97, 0.8), lift=(0.05, 0.03, 0.02)),
+    "retro": Look(
+        True,
+        outline=0.01,
+        ink=(0.16, 0.07, 0.06),
+        bands=3,
+        saturation=0.85,
+        tint=(1.05, 0.97, 0.8),
+        lift=(0.05, 0.03, 0.02),
+    ),
 }
 DUSK = {
     True: Look(True, outline=0.007, ink=(0.12, 0.05, 0.22), bands=4, tint=(1.06, 0.92, 1.0), lift=(0.05, 0.02, 0.1), saturation=0.9, rim=0.4),
-    False: Look(False, tint=(1.08, 0.95, 0.9), lift=(0.0, 0.03, 0.06), saturation=0.9, grain=0.035, mottle=0.16, vignette=0.15,
+    False: Look(False, tint=(1.08, 0.95, 0.9), lift=(0.0, 0.03, 0.06), saturation=0.9, grain=0.024, mottle=0.16, vignette=0.15,
                 bands=5, rim=0.5),
 }  # fmt: skip
 FACETS = {

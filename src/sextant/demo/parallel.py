@@ -10,6 +10,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from sextant.errors import UsageError
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 CHUNK = 16
@@ -20,6 +22,8 @@ def mapped(work: Callable[[Job], Result], jobs: Iterable[Job], processes: int | 
 
     Few jobs are in flight at any time, so an endless stream of jobs is fine.
     """
+    if processes is not None and processes < 1:
+        raise UsageError(f"at least one process has to draw, not {processes}")
     count = processes if processes is not None else os.cpu_count() or 1
     if count <= 1:
         yield from map(work, jobs)

@@ -63,7 +63,9 @@ class Pen:
         """A polygon given in pixels."""
         self.draw.polygon(points, fill=self._fill(colour))
         if outline and self.edge:
-            self.draw.line([*points, points[0], points[1]], fill=bytes_of(self.look.ink), width=self.edge, joint="curve")
+            self.draw.line(
+                [*points, points[0], points[1]], fill=bytes_of(self.look.ink), width=self.edge, joint="curve"
+            )
 
     def poly(self, points: Sequence[Point], colour: Colour, outline: bool = True) -> None:
         """A filled polygon."""
@@ -86,7 +88,9 @@ class Pen:
         turn = 0.0
         if self.look.facets:
             sides, turn = 7, 0.35
-        return [(x + rx * cos(turn + 2 * pi * i / sides), y + ry * sin(turn + 2 * pi * i / sides)) for i in range(sides)]
+        return [
+            (x + rx * cos(turn + 2 * pi * i / sides), y + ry * sin(turn + 2 * pi * i / sides)) for i in range(sides)
+        ]
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, outline: bool = True) -> None:
         """A filled ellipse."""
@@ -98,7 +102,9 @@ class Pen:
         if self.look.flat or self.look.facets:
             self.ellipse(x, y, r, ry, colour)
             if self.look.bands and not self.look.facets:
-                self.ellipse(x + 0.22 * r * self._lx, y + 0.22 * ry * self._ly, r * 0.62, ry * 0.62, times(colour, 1.13), False)
+                self.ellipse(
+                    x + 0.22 * r * self._lx, y + 0.22 * ry * self._ly, r * 0.62, ry * 0.62, times(colour, 1.13), False
+                )
             return
         for step in range(6):
             share = step / 5
@@ -148,4 +154,6 @@ class Pen:
 
     def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         """A stroke, `width` in local units."""
-        self.draw.line(self.px(points), fill=self._fill(colour), width=max(1, round(width * self.unit * self.k)), joint="curve")
+        self.draw.line(
+            self.px(points), fill=self._fill(colour), width=max(1, round(width * self.unit * self.k)), joint="curve"
+        )

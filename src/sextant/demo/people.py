@@ -8,7 +8,13 @@ from sextant.demo.looks import SKINS, Colour, mix, times
 from sextant.demo.pen import Pen
 
 VISOR: Colour = (0.78, 0.58, 0.18)
-HAIR: tuple[Colour, ...] = ((0.1, 0.07, 0.05), (0.3, 0.18, 0.08), (0.66, 0.48, 0.2), (0.5, 0.5, 0.5), (0.42, 0.16, 0.06))
+HAIR: tuple[Colour, ...] = (
+    (0.1, 0.07, 0.05),
+    (0.3, 0.18, 0.08),
+    (0.66, 0.48, 0.2),
+    (0.5, 0.5, 0.5),
+    (0.42, 0.16, 0.06),
+)
 
 
 def helmet(pen: Pen, x: float, y: float, r: float, colour: Colour) -> None:
@@ -30,7 +36,9 @@ def astronaut(pen: Pen, colour: Colour, floating: bool) -> None:
     pen.box(-0.17, -0.27, 0.34, 0.36, times(colour, 0.72))
     for side in (-1, 1):
         bend = (0.1 * draw() if floating else 0.03 * draw()) * side
-        pen.limb([(side * 0.075, 0.08), (side * (0.09 + spread) + bend, 0.28), (side * (0.085 + spread), 0.46)], 0.14, colour)
+        pen.limb(
+            [(side * 0.075, 0.08), (side * (0.09 + spread) + bend, 0.28), (side * (0.085 + spread), 0.46)], 0.14, colour
+        )
         pen.ellipse(side * (0.095 + spread), 0.47, 0.085, 0.04, times(colour, 0.62))
     for side in (-1, 1):
         lift = 0.34 * draw() if floating else 0.1 + 0.12 * draw()
@@ -49,11 +57,18 @@ def astronaut(pen: Pen, colour: Colour, floating: bool) -> None:
 def _face(pen: Pen, x: float, y: float, r: float, skin: Colour) -> None:
     hair = HAIR[int(pen.rng.integers(len(HAIR)))]
     long = pen.rng.random() < 0.4
-    pen.ellipse(x, y + (0.12 if long else -0.1) * r, r * 1.12, r * (1.25 if long else 1.1), hair)
+    pen.ellipse(x, y - 0.18 * r, r * 1.06, r * 0.98, hair)
+    if long:
+        for side in (-1, 1):
+            pen.tube(x + side * r * 0.82, y - 0.2 * r, x + side * r * 0.98, y + 1.25 * r, r * 0.5, r * 0.62, hair)
     for side in (-1, 1):
         pen.ellipse(x + side * r * 0.92, y + 0.1 * r, r * 0.14, r * 0.22, times(skin, 0.85), False)
     pen.ball(x, y + 0.1 * r, r * 0.92, skin, r * 1.08)
-    pen.poly([(x + r * 0.95 * cos(a), y - 0.15 * r + r * 0.95 * sin(a)) for a in (pi + pi * i / 10 for i in range(11))], hair, False)
+    pen.poly(
+        [(x + r * 0.95 * cos(a), y - 0.15 * r + r * 0.95 * sin(a)) for a in (pi + pi * i / 10 for i in range(11))],
+        hair,
+        False,
+    )
     for side in (-1, 1):
         pen.ellipse(x + side * r * 0.36, y + 0.02 * r, r * 0.14, r * 0.11, (0.96, 0.96, 0.95), False)
         pen.ellipse(x + side * r * 0.36, y + 0.02 * r, r * 0.075, r * 0.09, (0.1, 0.1, 0.14), False)
@@ -71,7 +86,16 @@ def person(pen: Pen, x: float, y: float, r: float, colour: Colour) -> None:
         (x + 0.4 * r, y + 1.25 * r), (x + wide * 0.72, y + 1.5 * r), (x + wide, y + 2.0 * r), (x + wide, y + 3.6 * r),
     ]  # fmt: skip
     pen.poly(shoulders, colour)
-    pen.poly([(x + 0.5 * wide, y + 1.4 * r), (x + wide, y + 2.0 * r), (x + wide, y + 3.6 * r), (x + 0.6 * wide, y + 3.6 * r)], times(colour, 0.75), False)
+    pen.poly(
+        [
+            (x + 0.5 * wide, y + 1.4 * r),
+            (x + wide, y + 2.0 * r),
+            (x + wide, y + 3.6 * r),
+            (x + 0.6 * wide, y + 3.6 * r),
+        ],
+        times(colour, 0.75),
+        False,
+    )
     pen.tube(x, y + 0.8 * r, x, y + 1.5 * r, 0.7 * r, 0.8 * r, times(skin, 0.85))
     pen.poly([(x - 0.5 * r, y + 1.25 * r), (x, y + 1.9 * r), (x + 0.5 * r, y + 1.25 * r)], times(colour, 0.6))
     pen.ellipse(x + 0.8 * r, y + 2.2 * r, 0.26 * r, 0.26 * r, (0.95, 0.85, 0.3))

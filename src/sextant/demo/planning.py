@@ -15,6 +15,11 @@ from sextant.demo import truth
 from sextant.errors import UsageError
 
 MOST_SEED = 2**62
+# How far above its anchor a thing's middle lies and how far it reaches from there, in its own size.
+OCCUPIES = {
+    "suit_selfie": (0.0, 0.6), "crew_selfie": (0.0, 0.6), "crew": (0.5, 0.5), "chutes": (0.1, 0.5), "rocket": (0.5, 0.42),
+    "floating_capsule": (0.35, 0.42), "ship": (0.25, 0.4), "hand": (-0.1, 0.42), "wall_map": (0.0, 0.45),
+}  # fmt: skip
 FLAT_SHARE = 0.27
 
 
@@ -64,9 +69,7 @@ class Plan:
         codes = {code for item in self.items for code in item.codes}
         codes.add("artistic_rendering" if self.flat else "photograph")
         codes.update(
-            name
-            for name, value in zip(truth.QUALITIES, (self.blurred, self.dark, self.grey), strict=True)
-            if value
+            name for name, value in zip(truth.QUALITIES, (self.blurred, self.dark, self.grey), strict=True) if value
         )
         return frozenset(codes) | truth.derive(codes)
 
@@ -116,6 +119,9 @@ class Sketch:
         """Put an item in, with private randomness; later items are drawn over earlier ones."""
         item = Item(what, seed=int(self.rng.integers(2**31)), **changes)  # type: ignore[arg-type]
         self.items.append(item)
+        if what in OCCUPIES:
+            rise, reach = OCCUPIES[what]
+            self.taken.append((item.x, item.y - rise * item.size, reach * item.size))
         return item
 
     def place(
@@ -132,7 +138,7 @@ class Sketch:
         return False
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)
 def plan(seed: int, style: str | None = None, *, aspect: bool = False) -> Plan:
     """The plan of that seed. `style=None` lets the seed choose among the trained styles.
 

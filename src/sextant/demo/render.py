@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,21 @@ from sextant.demo.looks import Look, look_of, named, times
 from sextant.demo.pen import OVERSAMPLING, Pen
 from sextant.demo.planning import Item, Plan
 
-PAINTED = {"space", "sky", "stars", "sun", "moon", "earth", "earth_limb", "moon_limb", "lunar_ground", "desert", "field", "sea", "glow"}
+PAINTED = {
+    "space",
+    "sky",
+    "stars",
+    "sun",
+    "moon",
+    "earth",
+    "earth_limb",
+    "moon_limb",
+    "lunar_ground",
+    "desert",
+    "field",
+    "sea",
+    "glow",
+}
 FLYING: dict[str, Callable[[Pen, tuple[float, float, float]], None]] = {
     "station": craft.station, "satellite": craft.satellite, "capsule": craft.capsule, "shuttle": craft.shuttle,
 }  # fmt: skip
@@ -39,9 +52,19 @@ def frame_of(plan: Plan, size: int) -> Frame:
 def render(plan: Plan, size: int) -> Image.Image:
     """The picture of a plan, RGB, longer side `size` pixels."""
     look = look_of(plan)
+    pixels = finish.develop(undeveloped(plan, size, look), look, plan)
+    return Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))
+
+
+def undeveloped(plan: Plan, size: int, look: Look) -> NDArray[np.float32]:
+    """The drawn things alone, (height, width, 3), before tint, blur, darkness and grain."""
     canvas = Canvas(frame_of(plan, size), look, plan.light, plan.seed)
     far = [item for item in plan.items if item.what in PAINTED]
     near = [item for item in plan.items if item.what not in PAINTED and item.what not in ("plume", "flare")]
+    sheets = [item for item in near if item.what in ("chart", "atlas")]
+    if sheets:
+        canvas.pixels = _things(canvas, plan, sheets, look)
+        near = [item for item in near if item not in sheets]
     for item in far:
         _paint(canvas, plan, item)
     fire = plan.find("plume")
@@ -51,8 +74,7 @@ def render(plan: Plan, size: int) -> Image.Image:
     ghost = plan.find("flare")
     if ghost:
         finish.flare(canvas, ghost, plan.find("sun"))
-    pixels = finish.develop(canvas.pixels, look, plan)
-    return Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))
+    return canvas.pixels
 
 
 def _paint(canvas: Canvas, plan: Plan, item: Item) -> None:
@@ -62,11 +84,16 @@ def _paint(canvas: Canvas, plan: Plan, item: Item) -> None:
     elif item.what == "sky":
         grounds.sky(canvas, plan.hour, plan.horizon, item.seed)
     elif item.what == "stars":
-        bodies.stars(canvas, item)
+        bodies.stars(canvas, item, plan.horizon if plan.find("sky") or plan.find("lunar_ground") else 9.0)
     elif item.what == "sun":
         bodies.sun(canvas, item)
     elif item.what in ("moon", "earth"):
-        bodies.disc(canvas, item, item.what == "earth" and plan.find("glow") is not None)
+        bodies.disc(
+            canvas,
+            item,
+            glow=item.what == "earth" and plan.find("glow") is not None,
+            daylight=plan.find("sky") is not None,
+        )
     elif item.what in ("earth_limb", "moon_limb"):
         bodies.limb(canvas, item)
     elif item.what == "lunar_ground":
@@ -154,8 +181,3 @@ def _room(pen: Pen, plan: Plan, item: Item, outside: Image.Image) -> None:
         rooms.wall_map(pen.at(item.x, item.y, item.size, seed=item.seed), item.seed)
     elif item.what == "text":
         rooms.text_overlay(pen, item.y, item.count, item.seed)
-
-
-def lone(plan: Plan, **changes: object) -> Plan:
-    """A plan with some of its fields changed."""
-    return replace(plan, **changes)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ WORDS = (
     "ORION", "VEGA", "STS", "LUNA", "MISSION", "CREW", "DAY", "ORBIT", "ALTAIR", "POLARIS", "EVA", "STATION", "FLIGHT",
     "CAM", "FRAME", "ROLL", "TEST", "SOL", "HALO", "PHASE",
 )  # fmt: skip
+SHORT = tuple(word for word in WORDS if len(word) < 6)
 SCREENS: tuple[Colour, ...] = ((0.15, 0.55, 0.75), (0.12, 0.6, 0.35), (0.2, 0.3, 0.7), (0.8, 0.55, 0.15))
 
 
@@ -29,7 +30,12 @@ def cabin(pen: Pen, colour: Colour, seed: int) -> None:
     deep = rng.random() < 0.5
     inner = 0.26 if deep else 0.0
     if deep:
-        corners = [(0.5 - inner, 0.5 - inner), (0.5 + inner, 0.5 - inner), (0.5 + inner, 0.5 + inner), (0.5 - inner, 0.5 + inner)]
+        corners = [
+            (0.5 - inner, 0.5 - inner),
+            (0.5 + inner, 0.5 - inner),
+            (0.5 + inner, 0.5 + inner),
+            (0.5 - inner, 0.5 + inner),
+        ]
         outer = [(f.left, f.top), (f.right, f.top), (f.right, f.bottom), (f.left, f.bottom)]
         for i, tone in enumerate((1.12, 0.84, 0.62, 0.92)):
             j = (i + 1) % 4
@@ -39,16 +45,50 @@ def cabin(pen: Pen, colour: Colour, seed: int) -> None:
                 b = _between(outer[j], corners[j], step)
                 pen.line([a, b], 0.008, times(wall, 0.45))
             for share in (0.33, 0.66):
-                pen.line([_between(outer[i], outer[j], share), _between(corners[i], corners[j], share)], 0.006, times(wall, 0.5))
+                pen.line(
+                    [_between(outer[i], outer[j], share), _between(corners[i], corners[j], share)],
+                    0.006,
+                    times(wall, 0.5),
+                )
+            _wall(pen, [outer[i], outer[j], corners[j], corners[i]], times(wall, tone), rng)
         pen.poly(corners, times(wall, 0.45))
+        if rng.random() < 0.6:
+            hatch = times(wall, float(rng.uniform(0.55, 0.8)))
+            pen.ellipse(0.5, 0.5, 0.2, 0.2, times(hatch, 0.6))
+            pen.ellipse(0.5, 0.5, 0.17, 0.17, hatch)
+            pen.line([(0.42, 0.5), (0.58, 0.5)], 0.02, times(hatch, 0.5))
         for share in (0.25, 0.75):
-            pen.line([_between(outer[0], outer[1], share), _between(corners[0], corners[1], share)], 0.03, (1.0, 1.0, 0.92))
+            pen.line(
+                [_between(outer[0], outer[1], share), _between(corners[0], corners[1], share)], 0.03, (1.0, 1.0, 0.92)
+            )
     else:
         _racks(pen, wall, rng)
     for _ in range(int(rng.integers(1, 4))):
         x, y = rng.uniform(f.left, f.right), rng.uniform(0.05, 0.9)
         points = [(x + 0.12 * i, y + 0.05 * sin(i * 1.7 + x * 9)) for i in range(5)]
         pen.line(points, 0.012, ((0.75, 0.2, 0.15), (0.15, 0.25, 0.6), (0.15, 0.15, 0.15))[int(rng.integers(3))])
+
+
+def _wall(pen: Pen, corners: list[tuple[float, float]], tone: Colour, rng: np.random.Generator) -> None:
+    """Lockers, screens and hand rails on one receding wall, from its outer to its inner edge."""
+    a, b, c, d = corners
+
+    def spot(u: float, v: float) -> tuple[float, float]:
+        return _between(_between(a, b, u), _between(d, c, u), v)
+
+    for u in (0.08, 0.38, 0.7):
+        for v in (0.1, 0.42, 0.68):
+            if rng.random() < 0.5:
+                continue
+            width, depth = 0.22, 0.22 - 0.12 * v
+            quad = [spot(u, v), spot(u + width, v), spot(u + width, v + depth), spot(u, v + depth)]
+            box = (SCREENS[int(rng.integers(4))], times(tone, 1.18), times(tone, 0.66), (0.85, 0.83, 0.78))[
+                int(rng.integers(4))
+            ]
+            pen.poly(quad, box)
+            if rng.random() < 0.4:
+                pen.line([spot(u + 0.04, v + depth / 2), spot(u + width - 0.04, v + depth / 2)], 0.009, times(box, 0.5))
+    pen.line([spot(0.03, 0.05), spot(0.03, 0.95)], 0.013, (0.25, 0.4, 0.75))
 
 
 def _between(a: tuple[float, float], b: tuple[float, float], share: float) -> tuple[float, float]:
@@ -72,9 +112,18 @@ def _racks(pen: Pen, wall: Colour, rng: np.random.Generator) -> None:
             elif what < 0.6:
                 for k in range(6):
                     tone = ((0.8, 0.2, 0.15), (0.9, 0.75, 0.2), (0.2, 0.6, 0.3), DARK)[int(rng.integers(4))]
-                    pen.box(x + width * (0.16 + 0.25 * (k % 3)), y + height * (0.25 + 0.28 * (k // 3)), width * 0.14, height * 0.12, tone, False)
+                    pen.box(
+                        x + width * (0.16 + 0.25 * (k % 3)),
+                        y + height * (0.25 + 0.28 * (k // 3)),
+                        width * 0.14,
+                        height * 0.12,
+                        tone,
+                        False,
+                    )
             elif what < 0.8:
-                pen.line([(x + width * 0.2, y + height * 0.5), (x + width * 0.8, y + height * 0.5)], 0.02, times(wall, 0.4))
+                pen.line(
+                    [(x + width * 0.2, y + height * 0.5), (x + width * 0.8, y + height * 0.5)], 0.02, times(wall, 0.4)
+                )
             if rng.random() < 0.5:
                 pen.box(x + width * 0.3, y + height * 0.78, width * 0.3, height * 0.08, (0.95, 0.95, 0.92), False)
 
@@ -198,7 +247,12 @@ def chart(pen: Pen, paper: str, seed: int, orbital: bool) -> None:
     """A sheet with a grid, a frame, a title and leader lines to labels; an orbit chart gets paths."""
     rng = np.random.default_rng([seed, 33])
     f = pen.frame
-    sheet: Colour = {"blue": (0.1, 0.24, 0.5), "white": (0.96, 0.95, 0.9), "grey": (0.82, 0.84, 0.84), "green": (0.1, 0.3, 0.26)}[paper]
+    sheet: Colour = {
+        "blue": (0.1, 0.24, 0.5),
+        "white": (0.96, 0.95, 0.9),
+        "grey": (0.82, 0.84, 0.84),
+        "green": (0.1, 0.3, 0.26),
+    }[paper]
     line: Colour = (0.88, 0.94, 1.0) if sheet[0] < 0.5 else (0.15, 0.2, 0.35)
     (x0, y0), (x1, y1) = pen.px([(f.left, f.top), (f.right, f.bottom)])
     pen.draw.rectangle((x0, y0, x1, y1), fill=bytes_of(sheet))
@@ -207,22 +261,37 @@ def chart(pen: Pen, paper: str, seed: int, orbital: bool) -> None:
         (gx, gy), _ = pen.px([(i / 12, i / 12), (0, 0)])
         pen.draw.line([(gx, y0), (gx, y1)], fill=faint, width=1)
         pen.draw.line([(x0, gy), (x1, gy)], fill=faint, width=1)
-    corners = [(f.left + 0.03, f.top + 0.03), (f.right - 0.03, f.top + 0.03), (f.right - 0.03, f.bottom - 0.03), (f.left + 0.03, f.bottom - 0.03)]
+    corners = [
+        (f.left + 0.03, f.top + 0.03),
+        (f.right - 0.03, f.top + 0.03),
+        (f.right - 0.03, f.bottom - 0.03),
+        (f.left + 0.03, f.bottom - 0.03),
+    ]
     pen.draw.line(pen.px([*corners, corners[0]]), fill=bytes_of(line), width=max(2, round(0.008 * pen.k)))
     lettering(pen, 0.5, 0.1, 0.07, words(rng, 2), line)
     for i in range(4):
         side = -1 if i % 2 else 1
         x, y = 0.5 + side * 0.36, (0.28, 0.34, 0.78, 0.72)[i] + rng.uniform(-0.04, 0.04)
-        lettering(pen, x, y, 0.045, WORDS[int(rng.integers(len(WORDS)))][:6], line)
-        pen.draw.line(pen.px([(x - side * 0.1, y + 0.03), (0.5 + side * 0.06, 0.5 + (y - 0.5) * 0.3)]), fill=bytes_of(line), width=max(2, round(0.006 * pen.k)))
+        lettering(pen, x, y, 0.045, SHORT[int(rng.integers(len(SHORT)))], line)
+        pen.draw.line(
+            pen.px([(x - side * 0.1, y + 0.03), (0.5 + side * 0.06, 0.5 + (y - 0.5) * 0.3)]),
+            fill=bytes_of(line),
+            width=max(2, round(0.006 * pen.k)),
+        )
     if orbital:
         for k, r in enumerate((0.2, 0.27, 0.36)):
             dash = [(0.26 + (r + 0.2) * cos(a), 0.55 + r * 0.7 * sin(a)) for a in np.linspace(0, 2 * pi, 60)]
             for i in range(0, 58, 2 if k % 2 else 1):
-                pen.draw.line(pen.px(dash[i : i + 2]), fill=bytes_of(line if k != 1 else (0.9, 0.4, 0.2)), width=max(2, round(0.007 * pen.k)))
+                pen.draw.line(
+                    pen.px(dash[i : i + 2]),
+                    fill=bytes_of(line if k != 1 else (0.9, 0.4, 0.2)),
+                    width=max(2, round(0.007 * pen.k)),
+                )
 
 
-def map_pixels(height: int, width: int, scheme: str, seed: int, pale: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def map_pixels(
+    height: int, width: int, scheme: str, seed: int, pale: float
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """A flat map's land and water with contour steps, (height, width, 3)."""
     rng = np.random.default_rng([seed, 34])
     water, land = {
@@ -232,7 +301,11 @@ def map_pixels(height: int, width: int, scheme: str, seed: int, pale: float) -> 
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / max(height, width)
     level = fields.sample(fields.fractal(1, 1.8), x * 0.8 + rng.random(), y * 0.8 + rng.random())
     steps = np.clip(np.floor((level - 0.5) * 12), 0, 3) / 3
-    sheet = np.where((level > 0.5)[..., None], np.asarray(land, np.float32) * (1.08 - 0.3 * steps[..., None]), np.asarray(water, np.float32))
+    sheet = np.where(
+        (level > 0.5)[..., None],
+        np.asarray(land, np.float32) * (1.08 - 0.3 * steps[..., None]),
+        np.asarray(water, np.float32),
+    )
     shore = np.abs(level - 0.5) < 0.008
     sheet[shore] = (0.25, 0.25, 0.3)
     return (sheet + pale * (0.95 - sheet)).astype(np.float32)
@@ -264,14 +337,37 @@ def _map_marks(pen: Pen, x: float, y: float, width: float, height: float, rng: n
     if route:
         phase = rng.uniform(0, 6)
         for k in range(route):
-            path = [(x + width * i / 24, y + height * (0.5 + 0.34 * sin(phase + k * 1.3 + 2 * pi * i / 24))) for i in range(25)]
+            path = [
+                (x + width * i / 24, y + height * (0.5 + 0.34 * sin(phase + k * 1.3 + 2 * pi * i / 24)))
+                for i in range(25)
+            ]
             pen.line(path, 0.014, (0.85, 0.15, 0.12) if k == 0 else (0.9, 0.6, 0.1))
     spot = (x + width * rng.uniform(0.2, 0.8), y + height * rng.uniform(0.25, 0.75))
     pen.ellipse(spot[0], spot[1], 0.025, 0.025, NAMED["red"])
     rose = pen.at(x + width * 0.88, y + height * 0.84, 0.09 * min(1.0, height))
     for i in range(4):
         a = pi * i / 2
-        pen.poly([(cos(a), sin(a)), (0.22 * cos(a + 0.8), 0.22 * sin(a + 0.8)), (0, 0), (0.22 * cos(a - 0.8), 0.22 * sin(a - 0.8))], (0.2, 0.2, 0.25))
+        rose.poly(
+            [
+                (cos(a), sin(a)),
+                (0.22 * cos(a + 0.8), 0.22 * sin(a + 0.8)),
+                (0, 0),
+                (0.22 * cos(a - 0.8), 0.22 * sin(a - 0.8)),
+            ],
+            (0.2, 0.2, 0.25),
+        )
 
 
-__all__ = ["FRAME", "SKINS", "atlas", "cabin", "chart", "control", "font", "hall", "porthole", "text_overlay", "wall_map"]
+__all__ = [
+    "FRAME",
+    "SKINS",
+    "atlas",
+    "cabin",
+    "chart",
+    "control",
+    "font",
+    "hall",
+    "porthole",
+    "text_overlay",
+    "wall_map",
+]

@@ -61,7 +61,9 @@ def caption_of(whole: Plan) -> str:
     return describe(whole, np.random.default_rng([whole.seed, 80]))
 
 
-def retellings(seed: int, rng: np.random.Generator, n: int, *, style: str | None = None, held_out: bool = False) -> list[str]:
+def retellings(
+    seed: int, rng: np.random.Generator, n: int, *, style: str | None = None, held_out: bool = False
+) -> list[str]:
     """`n` captions of the picture with that seed, as detailed as its own, in other words. Needs no pixels."""
     whole = plan(seed, style)
     return [describe(whole, rng, held_out=held_out) for _ in range(n)]
@@ -87,7 +89,12 @@ def draw(seed: int, *, size: int = 256, style: str | None = None, aspect: bool =
 
 
 def draw_many(
-    seeds: Iterable[int], *, size: int = 256, style: str | None = None, aspect: bool = False, processes: int | None = None
+    seeds: Iterable[int],
+    *,
+    size: int = 256,
+    style: str | None = None,
+    aspect: bool = False,
+    processes: int | None = None,
 ) -> Iterator[Scene]:
     """The pictures of many seeds in their order, drawn by several processes (None: one for each core)."""
     return mapped(partial(draw, size=size, style=style, aspect=aspect), seeds, processes)

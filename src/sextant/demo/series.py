@@ -79,12 +79,14 @@ def collection(
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / TRUTH, b"")
+        _write(folder / ".probe", b"")
+        (folder / ".probe").unlink()
     except OSError as error:
-        raise UsageError(f"cannot write into {folder}: {error.strerror or error}; choose another folder with --dir") from error
+        raise UsageError(
+            f"cannot write into {folder}: {error.strerror or error}; choose another folder with --dir"
+        ) from error
     planned = list(entries(count, seed=seed, bursts=bursts, copies=copies))
     originals = [entry for entry in planned if entry.copy_of is None]
-    files = {}
     done = 0
     jobs = ((entry.path, entry.plan, size) for entry in originals)
     copied: dict[str, list[str]] = {}
@@ -99,10 +101,12 @@ def collection(
                 if progress:
                     progress(done, count)
         records = [_record(entry) for entry in planned]
-        files[TRUTH] = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
-        _write(folder / TRUTH, files[TRUTH].encode())
+        lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
+        _write(folder / TRUTH, lines.encode())
     except OSError as error:
-        raise UsageError(f"cannot write into {folder}: {error.strerror or error}; choose another folder with --dir") from error
+        raise UsageError(
+            f"cannot write into {folder}: {error.strerror or error}; choose another folder with --dir"
+        ) from error
     return records
 
 

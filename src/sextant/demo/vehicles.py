@@ -68,12 +68,18 @@ def habitat(pen: Pen, colour: Colour) -> None:
             pen.ellipse(x, -0.2, 0.035, 0.04, (1.0, 0.88, 0.5))
     x, r = (-0.14, 0.36) if wide else (0.0, 0.46)
     sides = 5 if pen.look.facets else 16
-    pen.poly([(x + r * cos(pi + pi * i / sides), r * 1.02 * sin(pi + pi * i / sides)) for i in range(sides + 1)], colour)
+    pen.poly(
+        [(x + r * cos(pi + pi * i / sides), r * 1.02 * sin(pi + pi * i / sides)) for i in range(sides + 1)], colour
+    )
     if not pen.look.flat and not pen.look.facets:
         for step in range(1, 5):
             q = r * (1 - 0.17 * step)
             lean = -0.25 * (r - q)
-            pen.poly([(x + lean + q * cos(pi + pi * i / 12), q * sin(pi + pi * i / 12)) for i in range(13)], times(colour, 0.72 + 0.09 * step), False)
+            pen.poly(
+                [(x + lean + q * cos(pi + pi * i / 12), q * sin(pi + pi * i / 12)) for i in range(13)],
+                times(colour, 0.72 + 0.09 * step),
+                False,
+            )
     for share in (-0.55, 0.55):
         pen.line([(x + share * r, -0.8 * r), (x + share * r * 1.25, 0)], 0.012, times(colour, 0.6))
     pen.box(x - 0.09, -0.2, 0.18, 0.2, times(colour, 0.5))
