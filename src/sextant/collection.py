@@ -9,40 +9,33 @@ photos.query("sunset and width > 2000").to_pandas()
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from sextant import add as adding
 from sextant import columns, exchange, ingest, manifest, search, settings, vocabulary
-from sextant.background import background_hash, background_prompts
-from sextant.catalog import Catalog, Override
+from sextant import tag as tagging
+from sextant.catalog import Override
 from sextant.columns import Direction
-from sextant.encoders import Encoders, Loader, Phrases, adopted, key_of, load_model, stored
+from sextant.edges import Edges
+from sextant.encoders import Loader, load_model
 from sextant.errors import CollectionError, UsageError
 from sextant.manifest import Manifest
-from sextant.maths import logits as maths
 from sextant.maths import rules
-from sextant.settings import Settings
-from sextant.store import Store, Vectors
 from sextant.types import (
     AddReport,
     ColumnSummary,
-    Encoder,
     Floats,
     Inspection,
     Progress,
     Prompts,
     Rows,
     SearchResult,
-    Skipped,
     TagReport,
 )
-from sextant.view import KINDS, View, is_stale
+from sextant.view import KINDS, View
 from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
 
 Report = Callable[[Progress], None]
@@ -79,14 +72,8 @@ def open_collection(
     return Collection(folder, chosen, loader or load_model)
 
 
-class Collection:
+class Collection(Edges):
     """A folder of images with what is known of them. Build one with `sextant.open`."""
-
-    def __init__(self, folder: Path, settings: Settings, loader: Loader) -> None:
-        self.folder = folder
-        self.settings = settings
-        self._encoders = Encoders(folder, settings, loader)
-        self.store = Store(folder / manifest.FOLDER)
 
     def __repr__(self) -> str:
         return f"Collection({str(self.folder)!r})"
@@ -96,51 +83,6 @@ class Collection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Gives back what is open."""
-        if "catalog" in self.__dict__:
-            self.catalog.close()
-
-    # the edges
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the collection is, read anew: another process may have switched the encoder."""
-        return manifest.read(self.folder)
-
-    @cached_property
-    def catalog(self) -> Catalog:
-        """What people said."""
-        name = self.manifest.catalog
-        return Catalog(name) if "://" in name else Catalog.beside(self.store.root / name)
-
-    @property
-    def vectors(self) -> Vectors:
-        """The table of the encoder in use."""
-        encoder = self.manifest.encoder
-        if encoder is None:
-            raise CollectionError(f"{self.folder}: the collection is empty. Start with: sextant add FOLDER")
-        return self.store.vectors(encoder)
-
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """The current vocabulary."""
-        current = self.catalog.vocabulary()
-        return vocabulary.parse(current[1], current[0]) if current else None
-
-    def encoder(self) -> Encoder:
-        """The encoder in use, loaded when first asked for.
-
-        Raises:
-            ModelError: it cannot be found or loaded.
-            CollectionError: it is not the encoder that the stored vectors came from.
-        """
-        return self._encoders.own(self.manifest)
-
-    def _phrases(self, encoder: Encoder | None = None) -> Phrases:
-        key = key_of(encoder) if encoder else self.vectors.name
-        return Phrases(self.catalog, key, (lambda: encoder) if encoder else self.encoder)
 
     # add
 
@@ -155,81 +97,14 @@ class Collection:
 
         `drop_missing` removes images whose files are gone. A bad file is listed in the report and never scored.
         """
-        started = time.monotonic()
-        if not sources:
-            raise UsageError("name at least one file, folder or pattern to add")
-        run = self._ingest(self._start(model))
-        total = sum(1 for _ in ingest.walk(sources, self.folder)) if progress else 0
-        seen: set[str] = set()
-
-        def noted() -> Iterable[ingest.Candidate | Skipped]:
-            for item in ingest.walk(sources, self.folder):
-                if isinstance(item, ingest.Candidate):
-                    seen.add(item.name)
-                yield item
-
-        run.run(noted(), total=total, progress=progress)
-        missing = run.missing(ingest.folders(sources), seen)
-        if drop_missing:
-            self._drop_files(missing)
-        self.store.compact()
-        return run.report(missing, time.monotonic() - started, dropped=len(missing) if drop_missing else 0)
-
-    def _start(self, model: str | None) -> Encoder:
-        """The encoder in use; the first `add` of a collection decides which that is."""
-        held = self.manifest
-        if held.encoder is None:
-            spec = model or self.settings.model
-            encoder = self._encoders.load(spec)
-            manifest.write(self.folder, adopted(held, encoder, stored(spec, self.folder)))
-            return encoder
-        if model is not None and stored(model, self.folder) != held.model:
-            raise UsageError(f"this collection uses {held.model}; switch all of it with: sextant model use {model}")
-        return self.encoder()
-
-    def _ingest(self, encoder: Encoder) -> ingest.Ingest:
-        vectors = self.store.vectors(key_of(encoder))
-        return ingest.Ingest(self.store, vectors, encoder, self.settings, **self._scoring(encoder, vectors))
-
-    def _scoring(self, encoder: Encoder, vectors: Vectors) -> dict[str, Any]:
-        """What new rows of a table need beside their vectors: background, logits of its columns, and its record."""
-        phrases, scale, bias = self._phrases(encoder), encoder.logit_scale, encoder.logit_bias
-        prompts = phrases(background_prompts())
-
-        def background(rows: Floats) -> Floats:
-            return maths.background(rows, prompts, scale=scale, bias=bias)
-
-        def logits_of(rows: Floats, _background: Floats) -> dict[str, Floats]:
-            directions = {c: columns.recorded_direction(column, phrases) for c, column in vectors.columns().items()}
-            return columns.logits_by_code(rows, directions, scale, bias)
-
-        metadata = {"encoder": vectors.name, "background_hash": background_hash()}
-        return {"background": background, "logits_of": logits_of, "metadata": metadata}
-
-    def _drop_files(self, paths: Sequence[str]) -> None:
-        files = self.store.files()
-        known = dict(zip(files["path"].to_pylist(), files["id"].to_pylist(), strict=True))
-        kept = {image for path, image in known.items() if path not in set(paths)}
-        self.store.drop_files(paths)
-        self.store.drop_images(sorted({known[p] for p in paths if known.get(p)} - kept))
+        return adding.add(self, sources, model=model, drop_missing=drop_missing, progress=progress)
 
     def use(self, model: str, *, progress: Report | None = None) -> AddReport:
         """Switches to another encoder: embeds what it has not seen, computes the columns, then switches in one step.
 
         The old encoder's vectors stay, so switching back is instant.
         """
-        started = time.monotonic()
-        encoder = self._encoders.load(model)
-        run = self._ingest(encoder)
-        vectors = run.vectors
-        files = self.store.files()
-        paths = [p for p, i in zip(files["path"].to_pylist(), files["id"].to_pylist(), strict=True) if i is not None]
-        sources = [os.path.normpath(self.folder / p) for p in paths]
-        run.run(ingest.walk(sources, self.folder), total=len(sources), progress=progress)
-        if self.vocabulary and vectors.exists():
-            self._write_columns(self.vocabulary, encoder, vectors, None)
-        manifest.write(self.folder, adopted(self.manifest, encoder, stored(model, self.folder)))
-        return run.report([], time.monotonic() - started)
+        return adding.use(self, model, progress=progress)
 
     # columns
 
@@ -247,83 +122,24 @@ class Collection:
         Without a source the current vocabulary is used again. `codes` narrows the work; `center` and `scale` set the
         `fixed` calibration of every attribute that has no better one.
         """
-        started = time.monotonic()
         chosen = self._vocabulary_from(source)
-        vectors = self.vectors
-        todo = columns.missing(chosen, vectors, codes) if vectors.exists() else []
-        rows = len(vectors)
-        if not dry_run:
-            with self.store.writing():
-                todo = columns.missing(chosen, vectors, codes) if vectors.exists() else []
-                rows = len(vectors)
-                if todo:
-                    self._write_columns(chosen, None, vectors, codes)
-                self._calibrate_by_default(chosen, center, scale)
-                self.catalog.put_vocabulary(chosen.name, chosen.text)
-        there = vectors.columns()
-        written = {a.code for a in todo}
-        stale = [
-            a.code for a in chosen.attributes
-            if a.code in there and a.code not in written and is_stale(there[a.code], a)
-        ]  # fmt: skip
-        return TagReport(
-            columns=tuple(a.code for a in todo),
-            cells=len(todo) * rows,
-            stale=tuple(stale),
-            derived=tuple(d.code for d in chosen.derived),
-            kept=tuple(c for c in there if c not in chosen),
-            seconds=time.monotonic() - started,
-            dry_run=dry_run,
-        )
+        return tagging.tag(self, chosen, codes=codes, dry_run=dry_run, center=center, scale=scale)
 
     def _vocabulary_from(self, source: str | os.PathLike[str] | Vocabulary | None) -> Vocabulary:
         if isinstance(source, Vocabulary):
             return source
         if source is not None:
             return vocabulary.load(Path(source).expanduser())
-        current = self.vocabulary
-        if current is None:
-            raise UsageError("the collection has no vocabulary yet; name a file: sextant tag VOCABULARY.yaml")
-        return current
-
-    def _write_columns(
-        self, chosen: Vocabulary, encoder: Encoder | None, vectors: Vectors, codes: Sequence[str] | None
-    ) -> None:
-        scale, bias = (encoder.logit_scale, encoder.logit_bias) if encoder else self._scale()
-        todo = columns.missing(chosen, vectors, codes)
-        columns.put(vectors, todo, self._phrases(encoder), scale, bias)
-
-    def _scale(self) -> tuple[float, float]:
-        held = self.manifest
-        return held.logit_scale, held.logit_bias
-
-    def _calibrate_by_default(self, chosen: Vocabulary, center: float | None, scale: float | None) -> None:
-        """Records the unlabelled curve of every attribute; one that people's labels made is left alone."""
-        held = self.catalog.calibrations(self.vectors.name)
-        rows = {}
-        hashes = {a.code: a.prompt_hash for a in chosen.attributes}
-        for code, curve in columns.default_calibrations(chosen, center=center, scale=scale).items():
-            if code not in held or held[code].calibration["kind"] in ("fixed", "temperature"):
-                rows[code] = (curve.id, {"kind": curve.kind, "params": dict(curve.params)}, hashes[code])
-        self.catalog.put_calibrations(self.vectors.name, rows)
-
-    def view(self, codes: Iterable[str] = ()) -> View:
-        """What the collection says at this moment; `codes` names the columns that will be asked for."""
-        return View(self.store, self.catalog, self.vectors, self.vocabulary, codes)
-
-    def codes(self) -> tuple[str, ...]:
-        """Every code that can be asked for."""
-        return self.view().codes()
+        return self.current_vocabulary()
 
     def columns(self) -> list[ColumnSummary]:
         """How many images each attribute accepts, and how far that can be trusted."""
-        view = self.view()
-        view = self.view(view.codes())
+        view = self.view(self.codes())
         return [columns.summary(view, code) for code in view.codes()]
 
     def prompts(self, codes: Sequence[str] | None = None) -> list[Prompts]:
         """Exactly what is encoded for each attribute."""
-        chosen = self._vocabulary_from(None)
+        chosen = self.current_vocabulary()
         for code in codes or ():
             if code not in chosen or not isinstance(chosen[code], Attribute):
                 raise UsageError(f"no attribute '{code}'{did_you_mean(code, [a.code for a in chosen.attributes])}")
@@ -334,7 +150,7 @@ class Collection:
         self, code: str, *, center: float | None = None, scale: float | None = None, bins: int = 40
     ) -> Inspection:
         """A column's logits, and what a calibration makes of them; `center` and `scale` ask what if."""
-        return columns.inspect(self._view_of([code]), code, center=center, scale=scale, bins=bins)
+        return columns.inspect(self.view_of([code]), code, center=center, scale=scale, bins=bins)
 
     def override(
         self,
@@ -349,7 +165,7 @@ class Collection:
 
         Images are named by id or path. Returns how many cells it holds for.
         """
-        view = self._view_of([code])
+        view = self.view_of([code])
         if isinstance(view.describe(code), Derived):
             raise UsageError(f"'{code}' is derived; override the attributes that it is made of")
         named = [images] if isinstance(images, str) else list(images)
@@ -407,7 +223,7 @@ class Collection:
         """The images most like a phrase, best first, exactly; `where` is a rule that every hit satisfies."""
         if not text.strip():
             raise UsageError("say what to search for: the query is empty")
-        direction = columns.directions_of([text.strip()], list(negatives), self._phrases())
+        direction = columns.directions_of([text.strip()], list(negatives), self.phrases())
         return self._ranked(text.strip(), direction, limit, where, leave_out=None)
 
     def similar(self, image: str, *, limit: int = 20, where: str | None = None) -> SearchResult:
@@ -430,7 +246,7 @@ class Collection:
     ) -> SearchResult:
         if limit < 1:
             raise UsageError(f"limit must be at least 1, not {limit}")
-        scale, bias = self._scale()
+        scale, bias = self.scale
         view = self.view()
         paths = dict(zip(view.ids.to_pylist(), view.paths.to_pylist(), strict=True))
         among = frozenset(self.query(where).table["id"].to_pylist()) if where else frozenset(paths)
@@ -490,39 +306,14 @@ class Collection:
 
         `encoder` names, as `NAME@REVISION`, what made them; without it they belong to the collection's own encoder.
         """
-        brought = exchange.read_vectors(Path(source).expanduser(), Path(ids).expanduser() if ids else None)
-        held = self._adopt(brought.vectors.shape[1], encoder, logit_scale, logit_bias)
-        vectors = self.store.vectors(held.encoder or "")
-        scoring = self._foreign_scoring(vectors) if encoder else self._scoring(self.encoder(), vectors)
-        return ingest.bring(
-            self.store, vectors, brought.names, brought.vectors, workers=self.settings.workers, **scoring
+        return adding.bring(
+            self,
+            Path(source).expanduser(),
+            ids=Path(ids).expanduser() if ids else None,
+            encoder=encoder,
+            logit_scale=logit_scale,
+            logit_bias=logit_bias,
         )
-
-    def _adopt(self, dim: int, encoder: str | None, scale: float | None, bias: float | None) -> Manifest:
-        """An empty collection takes the encoder that the vectors name, or its own model's."""
-        held = self.manifest
-        if held.encoder is None and encoder is None:
-            self._start(None)
-            held = self.manifest
-        elif held.encoder is None:
-            if scale is None:
-                raise UsageError("say the encoder's --logit-scale (CLIP: 100) with the first vectors of a collection")
-            asked = self.settings.model if self.settings.sources.get("model") != "default" else None
-            held = held.with_encoder(model=asked, encoder=encoder, dim=dim, logit_scale=scale, logit_bias=bias or 0.0)
-            manifest.write(self.folder, held)
-        elif encoder not in (None, held.encoder):
-            raise UsageError(f"this collection uses {held.encoder}, not {encoder}: import into a collection of its own")
-        if dim != held.dim:
-            raise UsageError(f"the vectors have {dim} dimensions, those of {held.encoder} have {held.dim}")
-        return held
-
-    def _foreign_scoring(self, vectors: Vectors) -> dict[str, Any]:
-        """The same for vectors of an encoder that is not at hand: no background, and columns left for `tag`."""
-        return {
-            "background": lambda rows: np.full(len(rows), np.nan, np.float32),
-            "logits_of": lambda _rows, _background: {},
-            "metadata": {"encoder": vectors.name, "background_hash": ""},
-        }
 
     def import_words(self, source: str | os.PathLike[str]) -> int:
         """Takes tags and descriptions from a CSV or JSON lines file with `path` or `id`, `tags`, `description`.
@@ -557,10 +348,7 @@ class Collection:
             "columns": len(self.vectors.columns()) if held.encoder else 0,
             "bytes": self.store.size(),
             "format": held.format,
-            "settings": {
-                name: {"value": getattr(self.settings, name), "from": source}
-                for name, source in sorted(self.settings.sources.items())
-            },
+            "settings": self.options(),
         }
 
     def prune(self, *, dry_run: bool = False) -> dict[str, list[str]]:
@@ -587,20 +375,12 @@ class Collection:
 
     # names
 
-    def _view_of(self, codes: Sequence[str]) -> View:
-        known = self.codes()
-        for code in codes:
-            if code not in known:
-                raise UsageError(f"no attribute '{code}'{did_you_mean(code, known)}")
-        return self.view(codes)
-
     def _find(self, view: View, name: str) -> str | None:
         """The id behind an id, a path from the collection's folder, or a path from the current one."""
         ids = set(view.ids.to_pylist())
         if name in ids:
             return name
-        files = self.store.files()
-        known = {p: i for p, i in zip(files["path"].to_pylist(), files["id"].to_pylist(), strict=True) if i in ids}
+        known = {path: image for path, image in self.located().items() if image in ids}
         relative = ingest.name_of(Path(name).expanduser(), self.folder)
         return known.get(name) or known.get(relative)
 

@@ -1,0 +1,140 @@
+"""`Edges`: what a collection stands on, opened when first needed, and handed to the stages.
+
+The folder and its manifest, the tables, the catalog, the encoder in use, the vocabulary, and a view of all images at
+one moment. Knows no verb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sextant import manifest, vocabulary
+from sextant.catalog import Catalog
+from sextant.encoders import Encoders, Loader, Phrases, adopted, key_of, stored
+from sextant.errors import CollectionError, UsageError
+from sextant.manifest import Manifest
+from sextant.settings import Settings
+from sextant.store import Store, Vectors
+from sextant.types import Encoder
+from sextant.view import View
+from sextant.vocabulary import Vocabulary, did_you_mean
+
+
+class Edges:
+    """One open collection, without its verbs."""
+
+    def __init__(self, folder: Path, settings: Settings, loader: Loader) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.encoders = Encoders(folder, settings, loader)
+        self.store = Store(folder / manifest.FOLDER)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the collection is, read anew: another process may have switched the encoder."""
+        return manifest.read(self.folder)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What people said."""
+        name = self.manifest.catalog
+        return Catalog(name) if "://" in name else Catalog.beside(self.store.root / name)
+
+    def close(self) -> None:
+        """Gives back what is open."""
+        if "catalog" in self.__dict__:
+            self.catalog.close()
+
+    @property
+    def vectors(self) -> Vectors:
+        """The table of the encoder in use."""
+        encoder = self.manifest.encoder
+        if encoder is None:
+            raise CollectionError(f"{self.folder}: the collection is empty. Start with: sextant add FOLDER")
+        return self.store.vectors(encoder)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """logit_scale and logit_bias of the encoder in use."""
+        held = self.manifest
+        return held.logit_scale, held.logit_bias
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The current vocabulary."""
+        current = self.catalog.vocabulary()
+        return vocabulary.parse(current[1], current[0]) if current else None
+
+    def current_vocabulary(self) -> Vocabulary:
+        """The current vocabulary. Raises `UsageError` where there is none yet."""
+        current = self.vocabulary
+        if current is None:
+            raise UsageError("the collection has no vocabulary yet; name a file: sextant tag VOCABULARY.yaml")
+        return current
+
+    def encoder(self) -> Encoder:
+        """The encoder in use, loaded when first asked for.
+
+        Raises:
+            ModelError: it cannot be found or loaded.
+            CollectionError: it is not the encoder that the stored vectors came from.
+        """
+        return self.encoders.own(self.manifest)
+
+    def first_encoder(self, model: str | None) -> Encoder:
+        """The encoder in use; where there is none yet, `model` or the setting decides which that is from now on.
+
+        Raises:
+            UsageError: `model` is another one than the collection uses.
+        """
+        held = self.manifest
+        if held.encoder is None:
+            spec = model or self.settings.model
+            encoder = self.encoders.load(spec)
+            self.adopt(encoder, spec)
+            return encoder
+        if model is not None and stored(model, self.folder) != held.model:
+            raise UsageError(f"this collection uses {held.model}; switch all of it with: sextant model use {model}")
+        return self.encoder()
+
+    def adopt(self, encoder: Encoder, model: str) -> None:
+        """Makes an encoder the one in use, in one step."""
+        manifest.write(self.folder, adopted(self.manifest, encoder, stored(model, self.folder)))
+
+    def phrases(self, encoder: Encoder | None = None) -> Phrases:
+        """Phrases to vectors, by the encoder in use or another."""
+        key = key_of(encoder) if encoder else self.vectors.name
+        return Phrases(self.catalog, key, (lambda: encoder) if encoder else self.encoder)
+
+    def view(self, codes: Iterable[str] = ()) -> View:
+        """What the collection says at this moment; `codes` names the columns that will be asked for."""
+        return View(self.store, self.catalog, self.vectors, self.vocabulary, codes)
+
+    def view_of(self, codes: Iterable[str]) -> View:
+        """The same, where every code must exist. Raises `UsageError` with the nearest known one."""
+        asked = list(codes)
+        known = self.codes()
+        for code in asked:
+            if code not in known:
+                raise UsageError(f"no attribute '{code}'{did_you_mean(code, known)}")
+        return self.view(asked)
+
+    def codes(self) -> tuple[str, ...]:
+        """Every code that can be asked for."""
+        chosen = self.vocabulary
+        known = chosen.codes() if chosen else ()
+        return (*known, *(c for c in self.vectors.columns() if c not in known))
+
+    def located(self) -> dict[str, str]:
+        """The id behind every known path."""
+        files = self.store.files()
+        pairs = zip(files["path"].to_pylist(), files["id"].to_pylist(), strict=True)
+        return {path: image for path, image in pairs if image is not None}
+
+    def options(self) -> dict[str, Any]:
+        """The settings in force, and where each came from."""
+        sources = sorted(self.settings.sources.items())
+        return {name: {"value": getattr(self.settings, name), "from": source} for name, source in sources}
