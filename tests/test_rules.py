@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -415,3 +417,15 @@ def test_any_text_is_a_rule_or_a_rule_error(text: str) -> None:
         assert str(error).startswith("Rule, position ")  # noqa: PT017 - either outcome is fine, a third is not
     else:
         assert rule.names <= KNOWN.keys()
+
+
+def test_every_rule_of_the_documentation_is_one() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "rules.md").read_text(encoding="utf-8")
+    table = text.split("## What a rule may ask")[1].split("Join tests")[0]
+    found = [*re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE), *re.findall(r'sextant query "(.+)"', text)]
+    assert len(found) == 15
+    facts = text.split("**Facts**")[1].split("## ")[0]
+    assert set(re.findall(r"`(\w+)`", facts)) == METADATA_KINDS.keys()
+    for rule in found:
+        read = rules.parse(rule, {**KNOWN, "spacecraft": "attribute"})
+        assert read.names or read.scores

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -296,3 +297,10 @@ def test_a_phrase_is_text_and_nothing_else(phrase: str) -> None:
     quoted = phrase.replace("'", "''")
     rows(f"SELECT score('{quoted}') FROM images", score=lambda text: (heard.append(text), score(text))[1])
     assert heard == [phrase]
+
+
+def test_the_statements_of_the_documentation_are_answered() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "rules.md").read_text(encoding="utf-8")
+    selected, pivoted = (rows(select, score=score) for select in re.findall(r"```sql\n(.*?)```", text, re.DOTALL))
+    assert selected == []
+    assert {row["image_id"]: row["earth"] for row in pivoted} == dict(zip(IDS, EARTH, strict=True))

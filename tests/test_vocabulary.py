@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,9 @@ derived_attributes:
   - {code: pair_alone, rule: {all_of: [pair], none_of: [crew]}}
   - {code: pair, label: Both, rule: {all_of: [earth, moon]}}
 """
+
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "vocabulary.md"
 
 
 def problems(text: str) -> list[str]:
@@ -269,3 +273,18 @@ def test_any_text_is_a_vocabulary_or_a_message(text: str) -> None:
 def test_importing_the_words_brings_no_yaml() -> None:
     code = "import sys, sextant.vocabulary; sys.exit('yaml' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_examples_of_the_documentation_load() -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert [vocabulary.parse(text, "v").codes()[-1] for text in examples] == ["earth_and_moon", "dusk", "keeper"]
+
+
+def test_the_documentation_lists_every_key_and_every_reserved_code() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    listed = text.split("<!-- reserved -->")[1].split("<!-- end -->")[0]
+    assert re.findall(r"`(\w+)`", listed) == sorted(RESERVED)
+    section = text.split("## An attribute")[1].split("## For")[0]
+    keys = {key for cell in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for key in re.findall(r"`(\w+)`", cell)}
+    (message,) = problems(attributes("code: a, description: x, zzzzz: 1"))
+    assert keys == set(message.split("It may have: ")[1].rstrip(".").split(", "))
