@@ -81,13 +81,38 @@ descriptions = sa.Table(
     sa.Column("at", sa.Text, nullable=False),
 )
 
+samples = sa.Table(
+    "samples",
+    TABLES,
+    sa.Column("code", sa.Text, primary_key=True),
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("inclusion", sa.Float, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+labels = sa.Table(
+    "labels",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("image", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("value", sa.Boolean),
+    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("inclusion", sa.Float),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Index("labels_of_cell", "code", "image", "person", "id"),
+)
+
 
 def _first_tables(connection: Connection) -> None:
     tables = [vocabularies, texts, calibrations, overrides, tags, descriptions]
     TABLES.create_all(connection, tables=tables)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables,)
+def _label_tables(connection: Connection) -> None:
+    TABLES.create_all(connection, tables=[samples, labels])
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables, _label_tables)
 """Applied in order, each once; number N is the N-th. Never edit one that was released: add another."""
 
 
@@ -114,6 +139,21 @@ class Override:
     value: bool | None
     person: str | None = None
     note: str | None = None
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A person's yes or no for (image, attribute), to calibrate by. `value` None withdraws it.
+
+    `inclusion` is the probability with which the image was chosen to be asked about; None where it was not drawn.
+    """
+
+    image: str
+    code: str
+    value: bool | None
+    person: str = ""
+    inclusion: float | None = None
     at: str = ""
 
 
@@ -174,15 +214,21 @@ class Catalog:
 
     # calibrations
 
-    def put_calibrations(self, encoder: str, rows: Mapping[str, tuple[str, Mapping[str, Any], str]]) -> None:
-        """Adds (hash, calibration, prompt hash) by code where the newest record differs from it."""
+    def put_calibrations(
+        self,
+        encoder: str,
+        rows: Mapping[str, tuple[str, Mapping[str, Any], str]],
+        measured: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Adds (hash, calibration, prompt hash) by code where the newest record differs from it, with what was measured."""
         newest = self.calibrations(encoder)
         with self._writing() as connection:
             for code, (hash_, calibration, prompt_hash) in rows.items():
                 old = newest.get(code)
                 if old is None or (old.hash, old.prompt_hash) != (hash_, prompt_hash):
                     values = {"hash": hash_, "calibration": json.dumps(calibration), "prompt_hash": prompt_hash}
-                    row = calibrations.insert().values(encoder=encoder, code=code, measured="{}", at=now(), **values)
+                    values["measured"] = json.dumps((measured or {}).get(code, {}))
+                    row = calibrations.insert().values(encoder=encoder, code=code, at=now(), **values)
                     connection.execute(row)
 
     def calibrations(self, encoder: str) -> dict[str, CalibrationRecord]:
@@ -203,6 +249,48 @@ class Catalog:
             values["calibration"] = json.loads(values["calibration"])
             values["measured"] = json.loads(values["measured"])
             yield CalibrationRecord(**values)
+
+    # labels
+
+    def put_sample(self, code: str, inclusion: Mapping[str, float]) -> None:
+        """Records with which probability images were chosen to be asked about; a later draw replaces an earlier one."""
+        at = now()
+        with self._writing() as connection:
+            for image, probability in inclusion.items():
+                connection.execute(samples.delete().where(samples.c.code == code, samples.c.image == image))
+                row = {"code": code, "image": image, "inclusion": probability, "at": at}
+                connection.execute(samples.insert().values(**row))
+
+    def sample(self, code: str) -> dict[str, float]:
+        """Inclusion probabilities by image, of everything that was drawn for an attribute."""
+        query = sa.select(samples.c.image, samples.c.inclusion).where(samples.c.code == code).order_by(samples.c.image)
+        return {row.image: row.inclusion for row in self._all(query)}
+
+    def put_labels(self, rows: Iterable[Label]) -> None:
+        """Records labels; the newest of a person for a cell holds."""
+        values = [
+            {
+                "image": r.image,
+                "code": r.code,
+                "value": r.value,
+                "person": r.person,
+                "inclusion": r.inclusion,
+                "at": now(),
+            }
+            for r in rows
+        ]
+        if values:
+            with self._writing() as connection:
+                connection.execute(labels.insert(), values)
+
+    def labels(self, codes: Sequence[str] | None = None) -> list[Label]:
+        """The labels that hold now: one a person and cell, withdrawn ones left out."""
+        c = labels.c
+        newest = sa.select(sa.func.max(c.id)).group_by(c.image, c.code, c.person)
+        query = sa.select(labels).where(c.id.in_(newest), c.value.is_not(None)).order_by(c.id)
+        if codes is not None:
+            query = query.where(c.code.in_(list(codes)))
+        return [Label(r.image, r.code, r.value, r.person, r.inclusion, r.at) for r in self._all(query)]
 
     # what people say of images
 
