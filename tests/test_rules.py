@@ -300,9 +300,9 @@ def test_bands_are_decided_before_rounding(confidence: float, name: str) -> None
 
 
 def test_bands_of_float32_are_cut_in_float64() -> None:
-    just_below = np.array([0.8], np.float32) - np.float32(6e-8)
-    assert float(just_below[0]) < 0.8
-    assert band(just_below, Thresholds()).tolist() == [rules.TENTATIVE]
+    just_below = np.array([0.7], np.float32)
+    assert float(just_below[0]) < 0.7
+    assert band(just_below, Thresholds(0.7, 0.3)).tolist() == [rules.TENTATIVE]
     assert band(np.array([0.7, 0.3]), Thresholds(0.7, 0.3)).tolist() == [2, 1]
 
 
