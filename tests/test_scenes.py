@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -77,8 +78,15 @@ def test_implications(plans: list[Plan]) -> None:
     for plan in plans:
         true = plan.attributes
         assert ("photograph" in true) != ("artistic_rendering" in true)
-        for part, whole in (("full_moon", "moon"), ("crescent_earth", "earth"), ("lunar_surface", "surface"), ("earth_surface", "surface"),
-                            ("mission_control", "interior"), ("launch", "rocket"), ("splashdown", "spacecraft")):  # fmt: skip
+        for part, whole in (
+            ("full_moon", "moon"),
+            ("crescent_earth", "earth"),
+            ("lunar_surface", "surface"),
+            ("earth_surface", "surface"),
+            ("mission_control", "interior"),
+            ("launch", "rocket"),
+            ("splashdown", "spacecraft"),
+        ):
             assert part not in true or whole in true, (plan.seed, part)
 
 
@@ -160,7 +168,7 @@ def test_shapes_of_frames() -> None:
 
 def test_seed_ranges_do_not_meet() -> None:
     ranges = [scenes.TRAIN_SEEDS, scenes.CHOICE_SEEDS, scenes.TEST_SEEDS, scenes.DEMO_SEEDS]
-    assert all(a.stop <= b.start for a, b in zip(ranges, ranges[1:], strict=False))
+    assert all(a.stop <= b.start for a, b in pairwise(ranges))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +176,7 @@ def test_seed_ranges_do_not_meet() -> None:
     [(-1, {}), (1.5, {}), (True, {}), (2**63, {}), (1, {"style": "cubist"}), (1, {"size": 0}), (1, {"size": 10**6})],
 )
 def test_bad_input_is_named(seed: int, changes: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match="not|no drawing style"):
+    with pytest.raises(UsageError, match=r"not|no drawing style"):
         scenes.draw(seed, **changes)  # type: ignore[arg-type]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import cos, pi, sin
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from sextant.demo.canvas import Canvas
 from sextant.demo.looks import Colour, mix, times
 from sextant.demo.planning import Item
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 PHASE_ANGLES = {"full": (0.0, 0.3), "gibbous": (0.75, 1.1), "half": (1.4, 1.65), "crescent": (2.0, 2.3)}
 OCEANS: tuple[Colour, ...] = ((0.05, 0.2, 0.5), (0.04, 0.28, 0.55), (0.08, 0.16, 0.42), (0.06, 0.34, 0.58))
 LANDS: tuple[Colour, ...] = ((0.24, 0.42, 0.16), (0.5, 0.42, 0.22), (0.34, 0.38, 0.18), (0.6, 0.46, 0.26))
@@ -81,9 +82,9 @@ def sphere(
     dx, dy = (xs - x) / radius, (ys - y) / radius
     sides = 40 if limb else 9
     distance = _gauge(dx, dy, sides, item.turn + item.seed % 7) if look.facets else np.sqrt(dx * dx + dy * dy)
-    lx, ly, lz = _limb_light(canvas, item) if limb else _light_of(canvas, item)
+    lx, ly, lz = _limb_light(item) if limb else _light_of(canvas, item)
     if air:
-        _air(canvas, area, distance, (dx * lx + dy * ly), air, radius)
+        _air(canvas, area, distance, (dx * lx + dy * ly), air)
     qx, qy = canvas.facet(dx, dy, 0.09 / radius if limb else 0.26)
     flat2 = np.minimum(qx * qx + qy * qy, 1)
     qz = np.sqrt(1 - flat2)
@@ -123,9 +124,7 @@ def sphere(
         canvas.blend(area, look.ink if look.pale else mix(look.ink, (0.9, 0.9, 0.9), 0.25), edge)
 
 
-def _air(
-    canvas: Canvas, area: tuple[slice, slice], distance: Floats, facing: Floats, air: float, radius: float
-) -> None:
+def _air(canvas: Canvas, area: tuple[slice, slice], distance: Floats, facing: Floats, air: float) -> None:
     day = np.clip(facing * 2.2 + 0.75, 0.12, 1)
     height = (distance - 1) / air
     if canvas.look.flat or canvas.look.facets:
@@ -136,7 +135,7 @@ def _air(
     canvas.glow(area, (0.3, 0.58, 1.0), strength.astype(np.float32))
 
 
-def _limb_light(canvas: Canvas, item: Item) -> tuple[float, float, float]:
+def _limb_light(item: Item) -> tuple[float, float, float]:
     """Light for a limb: mostly from the open side, so that the rim is lit."""
     rng = np.random.default_rng([item.seed, 8])
     away = item.turn + pi + float(rng.normal(0, 0.5))

@@ -1,4 +1,7 @@
-"""Spacecraft and what flies or floats. Local coordinates: centred on the origin, one unit across, unless it says otherwise."""
+"""Spacecraft and what flies or floats.
+
+Local coordinates: centred on the origin, one unit across, unless it says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -70,8 +73,9 @@ def capsule(pen: Pen, colour: Colour) -> None:
     pen.box(-0.22, 0.3, 0.44, 0.03, DARK, False)
     pen.tube(0, -0.38, 0, -0.06, 0.15, 0.46, colour)
     pen.tube(0, -0.5, 0, -0.38, 0.08, 0.12, (0.5, 0.5, 0.52))
-    pen.ellipse(-0.08, -0.17, 0.035, 0.04, DARK)
-    pen.ellipse(0.07, -0.17, 0.035, 0.04, DARK)
+    pen.poly([(-0.06, -0.13), (0.08, -0.13), (0.06, -0.27), (-0.04, -0.27)], times(colour, 0.7))
+    pen.poly([(-0.03, -0.19), (0.055, -0.19), (0.045, -0.25), (-0.02, -0.25)], DARK, False)
+    pen.box(-0.16, -0.15, 0.05, 0.06, (0.75, 0.2, 0.15), False)
     pen.box(-0.235, -0.075, 0.47, 0.03, times(colour, 0.5), False)
 
 
@@ -171,8 +175,9 @@ def floating_capsule(pen: Pen, colour: Colour) -> None:
     pen.ellipse(0, 0.02, 0.5, 0.09, (0.85, 0.92, 0.95), False)
     pen.tube(0, -0.62, 0, 0.0, 0.2, 0.78, colour)
     pen.tube(0, -0.66, 0, -0.6, 0.15, 0.19, (0.45, 0.45, 0.47))
-    for x in (-0.13, 0.1):
-        pen.ellipse(x, -0.34, 0.05, 0.06, DARK)
+    pen.poly([(-0.1, -0.2), (0.12, -0.2), (0.09, -0.44), (-0.07, -0.44)], times(colour, 0.7))
+    pen.poly([(-0.05, -0.3), (0.08, -0.3), (0.065, -0.4), (-0.035, -0.4)], DARK, False)
+    pen.box(-0.26, -0.24, 0.09, 0.1, (0.16, 0.3, 0.7), False)
     pen.ellipse(0, 0.01, 0.46, 0.075, (0.95, 0.48, 0.1))
     pen.ellipse(0, -0.03, 0.38, 0.045, times(colour, 0.7), False)
     for x, y in ((-0.1, -0.78), (0.05, -0.84), (0.17, -0.76)):

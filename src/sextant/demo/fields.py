@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 SIDE = 512
 
 
@@ -22,7 +23,8 @@ def fractal(seed: int, power: float = 1.7) -> Floats:
     noise[0, 0] = 0.0
     field = np.fft.irfft2(noise, s=(SIDE, SIDE))
     field = (field - field.mean()) / field.std()
-    return (1 / (1 + np.exp(-1.7 * field))).astype(np.float32)
+    spread: Floats = (1 / (1 + np.exp(-1.7 * field))).astype(np.float32)
+    return spread
 
 
 @lru_cache(maxsize=1)

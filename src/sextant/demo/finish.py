@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import hypot, pi
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from sextant.demo.canvas import Canvas
 from sextant.demo.looks import Colour, Look
 from sextant.demo.planning import Item, Plan
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 LUMA = np.asarray((0.299, 0.587, 0.114), np.float32)
 DARK_LEVEL = 20 / 255
 DARK_SHARE = 0.92

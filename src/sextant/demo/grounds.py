@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from sextant.demo.canvas import Canvas
 from sextant.demo.looks import Colour, mix, named, times
 from sextant.demo.planning import Item
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 HOURS: dict[str, tuple[Colour, Colour, float]] = {
     "day": ((0.2, 0.45, 0.85), (0.68, 0.84, 0.97), 1.0),
     "cloudy": ((0.52, 0.58, 0.64), (0.78, 0.8, 0.82), 0.8),
@@ -133,7 +135,7 @@ def desert(canvas: Canvas, item: Item, horizon: float, bright: float) -> None:
     light = 0.75 + 0.3 * (wave - 0.5) + (0 if canvas.look.flat else 0.2 * (fine - 0.5))
     if canvas.look.flat:
         light = np.round(light * 6) / 6
-    sand = mix(named(item.colour, item.seed), (0.8, 0.66, 0.5), 0.6)
+    sand = mix(named(item.colour, item.seed), (0.86, 0.66, 0.47), 0.72)
     far = times(mix(sand, (0.5, 0.3, 0.3), 0.5), bright)
     _lay(
         canvas,

@@ -51,7 +51,7 @@ LOOKS: dict[str, Look] = {
         grain=0.03,
         mottle=0.12,
         vignette=0.25,
-    ),  # fmt: skip
+    ),
     "poster": Look(True, outline=0.008, bands=2, saturation=1.2),
     "ink": Look(True, outline=0.006, ink=(0.1, 0.09, 0.14), bands=2, saturation=0.6, pale=0.34),
     "retro": Look(
@@ -65,10 +65,28 @@ LOOKS: dict[str, Look] = {
     ),
 }
 DUSK = {
-    True: Look(True, outline=0.007, ink=(0.12, 0.05, 0.22), bands=4, tint=(1.06, 0.92, 1.0), lift=(0.05, 0.02, 0.1), saturation=0.9, rim=0.4),
-    False: Look(False, tint=(1.08, 0.95, 0.9), lift=(0.0, 0.03, 0.06), saturation=0.9, grain=0.024, mottle=0.16, vignette=0.15,
-                bands=5, rim=0.5),
-}  # fmt: skip
+    True: Look(
+        True,
+        outline=0.007,
+        ink=(0.12, 0.05, 0.22),
+        bands=4,
+        tint=(1.06, 0.92, 1.0),
+        lift=(0.05, 0.02, 0.1),
+        saturation=0.9,
+        rim=0.4,
+    ),
+    False: Look(
+        False,
+        tint=(1.08, 0.95, 0.9),
+        lift=(0.0, 0.03, 0.06),
+        saturation=0.9,
+        grain=0.024,
+        mottle=0.16,
+        vignette=0.15,
+        bands=5,
+        rim=0.5,
+    ),
+}
 FACETS = {
     True: Look(True, outline=0.006, ink=(0.08, 0.08, 0.1), bands=3, saturation=1.05, facets=True),
     False: Look(False, grain=0.025, mottle=0.08, contrast=1.05, facets=True),

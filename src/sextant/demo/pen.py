@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import atan2, cos, hypot, pi, sin
 
 import numpy as np
@@ -22,7 +23,7 @@ def bytes_of(colour: Colour) -> tuple[int, int, int]:
 
 
 class Pen:
-    """Shapes in local coordinates: the origin, unit and turn are set by `at`. y points down, light comes from `light`."""
+    """Shapes in local coordinates, whose origin, unit and turn are set by `at`; y points down."""
 
     def __init__(self, picture: Image.Image, frame: Frame, look: Look, light: float, bright: float = 1.0) -> None:
         self.picture, self.frame, self.look, self.light, self.bright = picture, frame, look, light, bright
@@ -109,9 +110,13 @@ class Pen:
         for step in range(6):
             share = step / 5
             self.ellipse(
-                x + 0.4 * r * share * self._lx, y + 0.4 * ry * share * self._ly, r * (1 - 0.78 * share), ry * (1 - 0.78 * share),
-                times(colour, 0.5 + 0.62 * share), False,
-            )  # fmt: skip
+                x + 0.4 * r * share * self._lx,
+                y + 0.4 * ry * share * self._ly,
+                r * (1 - 0.78 * share),
+                ry * (1 - 0.78 * share),
+                times(colour, 0.5 + 0.62 * share),
+                False,
+            )
 
     @property
     def _lx(self) -> float:
@@ -128,9 +133,11 @@ class Pen:
 
         def strip(low: float, high: float) -> list[Point]:
             return [
-                (x0 + nx * w0 * low / 2, y0 + ny * w0 * low / 2), (x1 + nx * w1 * low / 2, y1 + ny * w1 * low / 2),
-                (x1 + nx * w1 * high / 2, y1 + ny * w1 * high / 2), (x0 + nx * w0 * high / 2, y0 + ny * w0 * high / 2),
-            ]  # fmt: skip
+                (x0 + nx * w0 * low / 2, y0 + ny * w0 * low / 2),
+                (x1 + nx * w1 * low / 2, y1 + ny * w1 * low / 2),
+                (x1 + nx * w1 * high / 2, y1 + ny * w1 * high / 2),
+                (x0 + nx * w0 * high / 2, y0 + ny * w0 * high / 2),
+            ]
 
         side = 1.0 if nx * self._lx + ny * self._ly >= 0 else -1.0
         if self.look.facets:
@@ -147,7 +154,7 @@ class Pen:
 
     def limb(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         """A jointed arm or leg."""
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(points):
             self.tube(x0, y0, x1, y1, width, width * 0.92, colour)
         for x, y in points[1:-1]:
             self.ellipse(x, y, width * 0.48, width * 0.48, times(colour, 0.85), False)

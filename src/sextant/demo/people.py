@@ -82,9 +82,15 @@ def person(pen: Pen, x: float, y: float, r: float, colour: Colour) -> None:
     skin = SKINS[int(pen.rng.integers(len(SKINS)))]
     wide = 1.9 * r
     shoulders = [
-        (x - wide, y + 3.6 * r), (x - wide, y + 2.0 * r), (x - wide * 0.72, y + 1.5 * r), (x - 0.4 * r, y + 1.25 * r),
-        (x + 0.4 * r, y + 1.25 * r), (x + wide * 0.72, y + 1.5 * r), (x + wide, y + 2.0 * r), (x + wide, y + 3.6 * r),
-    ]  # fmt: skip
+        (x - wide, y + 3.6 * r),
+        (x - wide, y + 2.0 * r),
+        (x - wide * 0.72, y + 1.5 * r),
+        (x - 0.4 * r, y + 1.25 * r),
+        (x + 0.4 * r, y + 1.25 * r),
+        (x + wide * 0.72, y + 1.5 * r),
+        (x + wide, y + 2.0 * r),
+        (x + wide, y + 3.6 * r),
+    ]
     pen.poly(shoulders, colour)
     pen.poly(
         [
@@ -104,7 +110,7 @@ def person(pen: Pen, x: float, y: float, r: float, colour: Colour) -> None:
 
 
 def crew(pen: Pen, colour: Colour, count: int) -> None:
-    """One to four people side by side; y = 0 is the lower edge of the picture, one unit is the height of a single one."""
+    """One to four people side by side; y = 0 is the picture's lower edge, one unit the height of a single one."""
     r = (0.24, 0.2, 0.165, 0.135)[count - 1]
     step = 3.5 * r
     for i in range(count):

@@ -17,7 +17,8 @@ from sextant.errors import UsageError
 MOST_SEED = 2**62
 # How far above its anchor a thing's middle lies and how far it reaches from there, in its own size.
 OCCUPIES = {
-    "suit_selfie": (0.0, 0.6), "crew_selfie": (0.0, 0.6), "crew": (0.5, 0.5), "chutes": (0.1, 0.5), "rocket": (0.5, 0.42),
+    "suit_selfie": (0.0, 0.6), "crew_selfie": (0.0, 0.6), "crew": (0.5, 0.5), "chutes": (0.1, 0.5),
+    "rocket": (0.5, 0.42),
     "floating_capsule": (0.35, 0.42), "ship": (0.25, 0.4), "hand": (-0.1, 0.42), "wall_map": (0.0, 0.45),
 }  # fmt: skip
 FLAT_SHARE = 0.27

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from sextant.demo import bodies, craft, finish, grounds, people, rooms, vehicles
-from sextant.demo.canvas import Canvas, Frame
+from sextant.demo.canvas import Canvas, Floats, Frame
 from sextant.demo.looks import Look, look_of, named, times
 from sextant.demo.pen import OVERSAMPLING, Pen
 from sextant.demo.planning import Item, Plan
@@ -30,12 +29,19 @@ PAINTED = {
     "glow",
 }
 FLYING: dict[str, Callable[[Pen, tuple[float, float, float]], None]] = {
-    "station": craft.station, "satellite": craft.satellite, "capsule": craft.capsule, "shuttle": craft.shuttle,
-}  # fmt: skip
+    "station": craft.station,
+    "satellite": craft.satellite,
+    "capsule": craft.capsule,
+    "shuttle": craft.shuttle,
+}
 STANDING: dict[str, Callable[[Pen, tuple[float, float, float]], None]] = {
-    "rover": vehicles.rover, "truck": vehicles.truck, "ship": vehicles.ship, "habitat": vehicles.habitat,
-    "solar_array": vehicles.solar_array, "floating_capsule": craft.floating_capsule,
-}  # fmt: skip
+    "rover": vehicles.rover,
+    "truck": vehicles.truck,
+    "ship": vehicles.ship,
+    "habitat": vehicles.habitat,
+    "solar_array": vehicles.solar_array,
+    "floating_capsule": craft.floating_capsule,
+}
 BRIGHTNESS = {"day": 1.0, "cloudy": 0.92, "dawn": 0.88, "dusk": 0.7, "night": 0.55}
 
 
@@ -56,7 +62,7 @@ def render(plan: Plan, size: int) -> Image.Image:
     return Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))
 
 
-def undeveloped(plan: Plan, size: int, look: Look) -> NDArray[np.float32]:
+def undeveloped(plan: Plan, size: int, look: Look) -> Floats:
     """The drawn things alone, (height, width, 3), before tint, blur, darkness and grain."""
     canvas = Canvas(frame_of(plan, size), look, plan.light, plan.seed)
     far = [item for item in plan.items if item.what in PAINTED]
@@ -106,7 +112,7 @@ def _paint(canvas: Canvas, plan: Plan, item: Item) -> None:
         grounds.sea(canvas, item, plan.hour, plan.horizon)
 
 
-def _things(canvas: Canvas, plan: Plan, items: list[Item], look: Look) -> NDArray[np.float32]:
+def _things(canvas: Canvas, plan: Plan, items: list[Item], look: Look) -> Floats:
     """The canvas with the pen's drawings on it, back at its own resolution."""
     if not items:
         return canvas.pixels
@@ -172,7 +178,7 @@ def _room(pen: Pen, plan: Plan, item: Item, outside: Image.Image) -> None:
     elif item.what == "control":
         rooms.control(pen, colour, item.seed)
     elif item.what == "hall":
-        rooms.hall(pen, colour, item.seed, plan.horizon)
+        rooms.hall(pen, colour, plan.horizon)
     elif item.what == "chart":
         rooms.chart(pen, item.colour, item.seed, plan.find("earth") is not None)
     elif item.what == "atlas":

@@ -9,14 +9,32 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sextant.demo import fields
-from sextant.demo.craft import DARK, FRAME
-from sextant.demo.looks import NAMED, SKINS, Colour, mix, times
+from sextant.demo.craft import DARK
+from sextant.demo.looks import NAMED, Colour, mix, times
 from sextant.demo.pen import Pen, bytes_of
 
 WORDS = (
-    "ORION", "VEGA", "STS", "LUNA", "MISSION", "CREW", "DAY", "ORBIT", "ALTAIR", "POLARIS", "EVA", "STATION", "FLIGHT",
-    "CAM", "FRAME", "ROLL", "TEST", "SOL", "HALO", "PHASE",
-)  # fmt: skip
+    "ORION",
+    "VEGA",
+    "STS",
+    "LUNA",
+    "MISSION",
+    "CREW",
+    "DAY",
+    "ORBIT",
+    "ALTAIR",
+    "POLARIS",
+    "EVA",
+    "STATION",
+    "FLIGHT",
+    "CAM",
+    "FRAME",
+    "ROLL",
+    "TEST",
+    "SOL",
+    "HALO",
+    "PHASE",
+)
 SHORT = tuple(word for word in WORDS if len(word) < 6)
 SCREENS: tuple[Colour, ...] = ((0.15, 0.55, 0.75), (0.12, 0.6, 0.35), (0.2, 0.3, 0.7), (0.8, 0.55, 0.15))
 
@@ -140,8 +158,8 @@ def porthole(picture: Image.Image, outside: Image.Image, pen: Pen, rim: Colour) 
     ImageDraw.Draw(mask).polygon(points, fill=255)
     picture.paste(outside.crop(box), box[:2], mask)
     if pen.edge:
-        pen.draw.line([*pen.px(pen.round(0, 0, 0.43, 0.43, 48)), pen.px([(0.43, 0)])[0]] if not pen.look.facets else [
-            *pen.px(pen.round(0, 0, 0.43, 0.43)), pen.px(pen.round(0, 0, 0.43, 0.43))[0]], fill=bytes_of(pen.look.ink), width=pen.edge)  # fmt: skip
+        ring = pen.px(pen.round(0, 0, 0.43, 0.43, 48))
+        pen.draw.line([*ring, ring[0]], fill=bytes_of(pen.look.ink), width=pen.edge)
     for i in range(10):
         angle = 2 * pi * i / 10 + 0.2
         pen.ellipse(0.52 * cos(angle), 0.52 * sin(angle), 0.018, 0.018, times(rim, 0.45), False)
@@ -182,13 +200,20 @@ def _row(pen: Pen, y: float, size: float, colour: Colour, rng: np.random.Generat
             hair = ((0.1, 0.08, 0.06), (0.32, 0.2, 0.1), (0.5, 0.5, 0.5))[int(rng.integers(3))]
             middle = x + size * 0.31
             shirt: Colour = ((0.85, 0.85, 0.88), (0.3, 0.4, 0.6), (0.6, 0.3, 0.25))[int(rng.integers(3))]
-            pen.poly([(middle - size * 0.36, y + size * 0.6), (middle - size * 0.28, y + size * 0.2), (middle + size * 0.28, y + size * 0.2),
-                      (middle + size * 0.36, y + size * 0.6)], shirt)  # fmt: skip
+            pen.poly(
+                [
+                    (middle - size * 0.36, y + size * 0.6),
+                    (middle - size * 0.28, y + size * 0.2),
+                    (middle + size * 0.28, y + size * 0.2),
+                    (middle + size * 0.36, y + size * 0.6),
+                ],
+                shirt,
+            )
             pen.ball(middle, y + size * 0.02, size * 0.19, hair, size * 0.22)
         x += size * 1.02
 
 
-def hall(pen: Pen, colour: Colour, seed: int, horizon: float) -> None:
+def hall(pen: Pen, colour: Colour, horizon: float) -> None:
     """A big bright hall with beams, tall doors and a shining floor."""
     f = pen.frame
     wall = mix(colour, (0.82, 0.82, 0.8), 0.6)
@@ -295,9 +320,11 @@ def map_pixels(
     """A flat map's land and water with contour steps, (height, width, 3)."""
     rng = np.random.default_rng([seed, 34])
     water, land = {
-        "blue": ((0.55, 0.75, 0.9), (0.85, 0.8, 0.6)), "green": ((0.7, 0.85, 0.92), (0.55, 0.72, 0.45)),
-        "yellow": ((0.93, 0.88, 0.72), (0.78, 0.6, 0.36)), "grey": ((0.8, 0.82, 0.84), (0.6, 0.6, 0.58)),
-    }[scheme]  # fmt: skip
+        "blue": ((0.55, 0.75, 0.9), (0.85, 0.8, 0.6)),
+        "green": ((0.7, 0.85, 0.92), (0.55, 0.72, 0.45)),
+        "yellow": ((0.93, 0.88, 0.72), (0.78, 0.6, 0.36)),
+        "grey": ((0.8, 0.82, 0.84), (0.6, 0.6, 0.58)),
+    }[scheme]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / max(height, width)
     level = fields.sample(fields.fractal(1, 1.8), x * 0.8 + rng.random(), y * 0.8 + rng.random())
     steps = np.clip(np.floor((level - 0.5) * 12), 0, 3) / 3
@@ -356,18 +383,3 @@ def _map_marks(pen: Pen, x: float, y: float, width: float, height: float, rng: n
             ],
             (0.2, 0.2, 0.25),
         )
-
-
-__all__ = [
-    "FRAME",
-    "SKINS",
-    "atlas",
-    "cabin",
-    "chart",
-    "control",
-    "font",
-    "hall",
-    "porthole",
-    "text_overlay",
-    "wall_map",
-]

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from sextant.demo.captions import HELD_OUT_PHRASES, PHRASES, captions, describe
+from sextant.demo.captions import captions, describe
 from sextant.demo.parallel import mapped
 from sextant.demo.planning import Plan, plan
 from sextant.demo.render import render
@@ -35,13 +35,34 @@ from sextant.demo.truth import (
     TRAIN_SEEDS,
     TRAINED_STYLES,
 )
+from sextant.demo.wording import HELD_OUT_PHRASES, PHRASES
 from sextant.errors import UsageError
 
 __all__ = [
-    "ATTRIBUTES", "BASE", "CHOICE_SEEDS", "DEMO_SEEDS", "DERIVED", "HARD_STYLE", "HELD_OUT_PHRASES", "MILD_STYLE", "PHRASES",
-    "QUALITIES", "STYLES", "TEST_SEEDS", "TRAINED_STYLES", "TRAIN_SEEDS", "Scene", "caption_of", "captions", "collection",
-    "describe", "draw", "draw_many", "plan", "retellings",
-]  # fmt: skip
+    "ATTRIBUTES",
+    "BASE",
+    "CHOICE_SEEDS",
+    "DEMO_SEEDS",
+    "DERIVED",
+    "HARD_STYLE",
+    "HELD_OUT_PHRASES",
+    "MILD_STYLE",
+    "PHRASES",
+    "QUALITIES",
+    "STYLES",
+    "TEST_SEEDS",
+    "TRAINED_STYLES",
+    "TRAIN_SEEDS",
+    "Scene",
+    "caption_of",
+    "captions",
+    "collection",
+    "describe",
+    "draw",
+    "draw_many",
+    "plan",
+    "retellings",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,9 @@
-"""Collections on disk: pictures as JPEG and PNG files, bursts of near-duplicates, exact copies, and the truth beside them."""
+"""Collections on disk: pictures as files, bursts of near-duplicates, exact copies, and the truth beside them."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -151,4 +150,4 @@ def _encoded(job: tuple[str, Plan, int]) -> tuple[str, bytes]:
 def _write(path: Path, data: bytes) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(data)
-    os.replace(partial, path)
+    partial.replace(path)

@@ -1,4 +1,4 @@
-"""What the demo's pictures can be asked: attribute codes, the rules of the derived ones, and what each drawn thing shows.
+"""What can be asked of the demo's pictures: attribute codes, derived ones and their rules, what each drawn thing shows.
 
 Knows nothing about pixels; the same rules stand in `vocabulary.yaml`, and a test holds the two together.
 """

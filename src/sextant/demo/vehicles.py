@@ -1,4 +1,7 @@
-"""What stands on the ground: rover, truck, ship, habitat, solar array, launch pad. y = 0 is the ground, one unit wide or high."""
+"""What stands on the ground: rover, truck, ship, habitat, solar array, launch pad.
+
+y = 0 is the ground; each is one unit wide or high.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def habitat(pen: Pen, colour: Colour) -> None:
     pen.ellipse(x, -r - 0.14, 0.05, 0.03, FRAME)
 
 
-def solar_array(pen: Pen, colour: Colour) -> None:
+def solar_array(pen: Pen, _: Colour) -> None:
     """A tilted solar panel on a mast."""
     pen.line([(0, 0), (0, -0.5)], 0.04, FRAME)
     pen.line([(-0.18, 0), (0, -0.2), (0.18, 0)], 0.025, FRAME)
