@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from sextant.demo import captions, scenes
+from sextant.demo import captions, scenes, wording
 
 # A word in a caption, and the code that must then be true.
 WORDS = {
@@ -69,7 +69,7 @@ def test_own_caption_is_stable_and_retellings_vary() -> None:
 
 def test_sentences_for_attributes_name_only_them() -> None:
     rng = np.random.default_rng(2)
-    for held_out, phrases in ((False, captions.PHRASES), (True, captions.HELD_OUT_PHRASES)):
+    for held_out, phrases in ((False, wording.PHRASES), (True, wording.HELD_OUT_PHRASES)):
         for text in captions.captions(frozenset({"earth", "hand", "earth_only"}), rng, 30, held_out=held_out):
             said = [code for code, words in phrases.items() if any(word in text for word in words)]
             assert said
@@ -81,12 +81,12 @@ def test_nothing_true_still_gives_words() -> None:
 
 
 def test_every_attribute_has_words_and_held_out_ones_are_new() -> None:
-    assert set(captions.PHRASES) == set(captions.HELD_OUT_PHRASES) == set(scenes.ATTRIBUTES)
-    for code, phrases in captions.PHRASES.items():
+    assert set(wording.PHRASES) == set(wording.HELD_OUT_PHRASES) == set(scenes.ATTRIBUTES)
+    for code, phrases in wording.PHRASES.items():
         assert len(phrases) >= 3, code
-        assert not set(phrases) & set(captions.HELD_OUT_PHRASES[code])
-    assert not set(captions.SENTENCES) & set(captions.HELD_OUT_SENTENCES)
-    for name, (train, held_out) in captions.NAMES.items():
+        assert not set(phrases) & set(wording.HELD_OUT_PHRASES[code])
+    assert not set(wording.SENTENCES) & set(wording.HELD_OUT_SENTENCES)
+    for name, (train, held_out) in wording.NAMES.items():
         assert not set(train) & set(held_out), name
 
 

@@ -86,6 +86,11 @@ def describe(plan: Plan, rng: np.random.Generator, *, held_out: bool = False) ->
     return ARTICLE.sub(r"\1n \2", " ".join(sentence.split()))
 
 
+def caption_of(whole: Plan) -> str:
+    """The plan's own caption, always the same."""
+    return describe(whole, np.random.default_rng([whole.seed, 80]))
+
+
 def _joined(words: list[str], where: list[str], rng: np.random.Generator) -> str:
     if not words:
         return " ".join(where) if where else "black space"

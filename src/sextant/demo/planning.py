@@ -1,4 +1,4 @@
-"""A seed becomes a plan: which things stand where, in which light, style and quality. No pixel is touched.
+"""A plan: which things stand where, in which light, style and quality; and the sketch in which it is made.
 
 Coordinates: x and y run over the square [0, 1]², y downwards; wider or taller frames only add room around it, so
 whatever is planned inside the square is in every frame. Sizes are in the same unit (the frame's short side).
@@ -7,21 +7,17 @@ whatever is planned inside the square is in every frame. Sizes are in the same u
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
 
 from sextant.demo import truth
-from sextant.errors import UsageError
 
-MOST_SEED = 2**62
 # How far above its anchor a thing's middle lies and how far it reaches from there, in its own size.
 OCCUPIES = {
     "suit_selfie": (0.0, 0.6), "crew_selfie": (0.0, 0.6), "crew": (0.5, 0.5), "chutes": (0.1, 0.5),
     "rocket": (0.5, 0.42),
     "floating_capsule": (0.35, 0.42), "ship": (0.25, 0.4), "hand": (-0.1, 0.42), "wall_map": (0.0, 0.45),
 }  # fmt: skip
-FLAT_SHARE = 0.27
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,41 +133,3 @@ class Sketch:
                 self.add(what, x=x, y=y, size=extent, **changes)
                 return True
         return False
-
-
-@lru_cache(maxsize=4096, typed=True)
-def plan(seed: int, style: str | None = None, *, aspect: bool = False) -> Plan:
-    """The plan of that seed. `style=None` lets the seed choose among the trained styles.
-
-    Raises UsageError for a seed that is no whole number from 0 on, or an unknown style.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < MOST_SEED:
-        raise UsageError(f"a seed is a whole number from 0 to 2**62 - 1, not {seed!r}")
-    if style is not None and style not in truth.STYLES:
-        raise UsageError(f"no drawing style {style!r}; there are {', '.join(truth.STYLES)}")
-    from sextant.demo import kinds
-
-    rng = np.random.default_rng([int(seed), 1])
-    flat = bool(rng.random() < FLAT_SHARE)
-    if style in truth.TRAINED_STYLES:
-        flat = style in truth.FLAT_STYLES
-    among = truth.FLAT_STYLES if flat else truth.PHOTO_STYLES
-    chosen = among[int(rng.integers(len(among)))]
-    blurred, grey = bool(rng.random() < 0.06), bool(rng.random() < 0.09)
-    sketch = Sketch(rng, flat, stars_allowed=not blurred)
-    kind = kinds.compose(sketch)
-    return Plan(
-        seed=int(seed),
-        style=style or chosen,
-        kind=kind,
-        flat=flat,
-        items=tuple(sketch.items),
-        hour=sketch.hour,
-        horizon=sketch.horizon,
-        light=sketch.between(0, 2 * np.pi),
-        aspect=float((0.75, 0.8, 1.0, 1.25, 1.34, 1.5)[int(rng.integers(6))]) if aspect else 1.0,
-        blurred=blurred and not sketch.dark,
-        dark=sketch.dark,
-        grey=grey,
-        quality=int(rng.choice([28, 45, 65, 80, 88, 94])),
-    )

@@ -1,6 +1,6 @@
 """Labelled pictures in the spirit of a space agency's archive: a seed becomes a picture, its truth and its caption.
 
-    plan      what stands where (`planning`, `kinds`), without a pixel
+    plan      what stands where (`kinds`, `planning`), without a pixel
     draw      the plan as a picture (`render` and what it uses)
     describe  the plan in words (`captions`)
 
@@ -16,9 +16,9 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from sextant.demo.captions import captions, describe
+from sextant.demo.captions import caption_of, captions, describe
+from sextant.demo.kinds import plan
 from sextant.demo.parallel import mapped
-from sextant.demo.planning import Plan, plan
 from sextant.demo.render import render
 from sextant.demo.series import collection
 from sextant.demo.truth import (
@@ -75,11 +75,6 @@ class Scene:
     caption: str
     series: str | None
     image: Image.Image
-
-
-def caption_of(whole: Plan) -> str:
-    """The plan's own caption, always the same."""
-    return describe(whole, np.random.default_rng([whole.seed, 80]))
 
 
 def retellings(

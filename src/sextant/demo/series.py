@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from sextant.demo.captions import caption_of
+from sextant.demo.kinds import MOST_SEED, plan
 from sextant.demo.parallel import mapped
-from sextant.demo.planning import MOST_SEED, Plan, plan
+from sextant.demo.planning import Plan
 from sextant.demo.render import render
 from sextant.errors import UsageError
 
@@ -122,8 +124,6 @@ def _check(count: int, seed: int, size: int, bursts: float, copies: float) -> No
 
 
 def _record(entry: Entry) -> dict[str, Any]:
-    from sextant.demo.scenes import caption_of
-
     return {
         "path": entry.path,
         "seed": entry.plan.seed,
