@@ -1,0 +1,208 @@
+"""`query`, `sql`, `search` and `similar`: questions whose answers are images."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sextant import output
+from sextant.cli import statement
+from sextant.cli.columns import separated
+from sextant.cli.invocation import Invocation, paths_options, rows_options, verb
+from sextant.output import Cell, Heading
+
+if TYPE_CHECKING:
+    from sextant.collection import Collection
+    from sextant.types import Rows, SearchResult
+
+HITS = 20
+WIDTH_OF_A_BAR = 12
+
+
+@verb(
+    examples="""
+    sextant query "dog and not beach"
+    sextant query "earth and (moon >= 0.9 or not spacecraft) and width > 1000" --sort -earth
+    sextant query "dog is tentative" --show dog,width,taken_at --limit 50
+    sextant query "dog and beach" --absolute --print0 | xargs -0 cp -t chosen/
+    sextant query "dog and not beach" --sql
+    """,
+)
+@click.argument("rule")
+@click.option("--show", metavar="A,B", callback=separated, help="More attributes or facts to show.")
+@click.option("--sort", metavar="NAME", help="Sort by an attribute or fact; -NAME puts the highest first.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most this many images.")
+@click.option("--sql", "as_sql", is_flag=True, help="Print the same question as SQL, and do not ask it.")
+@paths_options
+def query(run: Invocation, rule: str, show: tuple[str, ...], sort: str | None, limit: int | None, as_sql: bool) -> None:
+    """List the images for which a rule is true.
+
+    A rule joins tests with and, or, not and brackets. A bare code is true where the attribute is accepted; codes
+    compare with numbers, and so do facts such as width, taken_at or camera_model. What is unknown is never true.
+    """
+    with run.collection() as photos:
+        if as_sql:
+            print(statement.select(photos, rule, show=show, sort=sort, limit=limit))
+            return
+        rows = photos.query(rule, show=show, sort=sort, limit=limit)
+        if run.form == "table":
+            _print_query(photos, rows, show, all_rows=limit is not None)
+        else:
+            _answer(run, photos, rows)
+
+
+def _answer(run: Invocation, photos: Collection, rows: Rows) -> None:
+    """Rows in one of the forms that programs read."""
+    match run.form:
+        case "json":
+            output.write_json_rows(rows)
+        case "csv":
+            output.write_csv(rows)
+        case _:
+            _print_paths(run, photos, rows.table["path"].to_pylist())
+
+
+def _print_paths(run: Invocation, photos: Collection, paths: Iterable[str]) -> None:
+    named = (str(photos.folder / path) for path in paths) if run.absolute else paths
+    output.write_paths(named, nul=run.print0)
+
+
+def _print_query(photos: Collection, rows: Rows, show: tuple[str, ...], *, all_rows: bool) -> None:
+    """Paths and what was asked for; a person's word is shown as one. The id is shown on request only."""
+    if not len(rows):
+        output.note("no image satisfies the rule")
+        return
+    people = {(o.image, o.code): o.value for o in photos.catalog.overrides()}
+    codes = set(photos.codes())
+    names = [name for name in rows.names if name != "id" or "id" in show]
+
+    def cell(row: Mapping[str, Any], name: str) -> str:
+        said = people.get((row["id"], name)) if name in codes else None
+        if said is not None:
+            return "yes, by hand" if said else "no, by hand"
+        return output.confidence(row[name]) if name in codes else output.shown(row[name])
+
+    output.write_rows(rows, names=names, cell=cell, all_rows=all_rows)
+    output.note(output.amount(len(rows), "image"))
+
+
+@verb(
+    examples="""
+    sextant sql "SELECT path, dog FROM images WHERE dog > 0.9 ORDER BY dog DESC LIMIT 10"
+    sextant sql "SELECT attribute_code, count(*) FROM feature_image_attribute WHERE band = 'accepted' GROUP BY ALL"
+    sextant sql - < question.sql
+    """,
+)
+@click.argument("select")
+@rows_options
+def sql(run: Invocation, select: str) -> None:
+    """Answer one read-only SELECT.
+
+    The tables are images (facts and one confidence a code), bands (one band a code) and feature_image_attribute
+    (a row an image and attribute: image_id, attribute_code, confidence, band, source). - reads standard input.
+    """
+    with run.collection() as photos:
+        rows = photos.sql(sys.stdin.read() if select == "-" else select)
+        if run.form == "table":
+            output.write_rows(rows)
+        else:
+            _answer(run, photos, rows)
+
+
+def ranked(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a ranked answer."""
+    for option in (
+        click.option("--threshold", type=click.FloatRange(0, 1), metavar="P", help="Leave out what is less sure."),
+        click.option("--where", metavar="RULE", help="Only images for which a rule is true."),
+        click.option("-k", "limit", type=click.IntRange(min=1), default=HITS, show_default=True, metavar="N",
+                     help="How many images."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@verb(
+    examples="""
+    sextant search "a sunset over the sea"
+    sextant search "a red car" --not "a toy car" -k 50
+    sextant search "a portrait" --where "width > 2000 and not drawing"
+    """,
+)
+@click.argument("text")
+@click.option("--not", "negatives", metavar="PHRASE", multiple=True, help="What it must not resemble more; repeatable.")
+@ranked
+@paths_options
+def search(
+    run: Invocation,
+    text: str,
+    negatives: tuple[str, ...],
+    limit: int,
+    where: str | None,
+    threshold: float | None,
+) -> None:
+    """Rank images by how well they fit a phrase.
+
+    Every image is compared, exactly. The state says what the confidences are worth.
+    """
+    with run.collection() as photos:
+        found = photos.search(text, negatives=negatives, limit=limit, where=where)
+        _print_found(run, photos, found, threshold)
+
+
+@verb(
+    examples="""
+    sextant similar holiday/beach.jpg
+    sextant similar ~/Downloads/unknown.png -k 5
+    """,
+)
+@click.argument("image", type=click.Path())
+@ranked
+@paths_options
+def similar(run: Invocation, image: str, limit: int, where: str | None, threshold: float | None) -> None:
+    """Rank images by how much they resemble another.
+
+    IMAGE is an id or path of the collection, or any image file. It is left out of the answer itself.
+    """
+    with run.collection() as photos:
+        _print_found(run, photos, photos.similar(image, limit=limit, where=where), threshold, by_text=False)
+
+
+def _print_found(
+    run: Invocation, photos: Collection, found: SearchResult, threshold: float | None, *, by_text: bool = True
+) -> None:
+    if threshold is not None:
+        found = replace(found, hits=tuple(hit for hit in found.hits if hit.confidence >= threshold))
+    hits = [asdict(hit) for hit in found.hits]
+    match run.form:
+        case "json":
+            output.write_json({"query": found.query, "state": found.state, "hits": hits, "hints": list(found.hints)})
+        case "csv":
+            names = ("id", "path", "cosine", "logit", "confidence", "matched")
+            output.write_csv(output.rows_of(hits, names))
+        case "paths":
+            _print_paths(run, photos, [hit.path for hit in found.hits])
+        case "table" if hits:
+            _print_hits(found, by_text=by_text)
+        case "table":
+            output.note("nothing here" + (f" of confidence {threshold:g} or more" if threshold else ""))
+            for hint in found.hints:
+                output.note(output.plain(hint))
+
+
+def _print_hits(found: SearchResult, *, by_text: bool) -> None:
+    """A table of the hits; between two pictures the cosine says more than a curve that was made for phrases."""
+    headings = [Heading("path"), Heading("cosine", "right")]
+    headings += [Heading("logit", "right"), Heading("confidence", "right")] if by_text else []
+
+    def cells(place: int) -> list[Cell]:
+        hit = found.hits[place]
+        row: list[Cell] = [output.plain(hit.path), output.number(hit.cosine)]
+        return [*row, f"{hit.logit:.2f}", output.confidence(hit.confidence)] if by_text else row
+
+    output.write_table(headings, map(cells, range(len(found.hits))))
+    if by_text and found.state != "calibrated":
+        output.note(f"confidences are {found.state}: trust their order, not their size")

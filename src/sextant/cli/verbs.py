@@ -1,0 +1,48 @@
+"""Every verb: the module that holds it and its line in `sextant --help`, so that help loads no module at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Where a verb lives (`sextant.cli.<module>`, an object of the verb's name or `<name>_`) and what it does."""
+
+    module: str
+    summary: str
+
+
+SECTIONS: Mapping[str, Mapping[str, Verb]] = {
+    "Images and columns": {
+        "add": Verb("adding", "Embed every new image; what is known is not read again."),
+        "tag": Verb("columns", "Make a column of every attribute in a vocabulary."),
+        "columns": Verb("columns", "Show how many images each attribute accepts."),
+        "prompts": Verb("columns", "Show exactly what is encoded for each attribute."),
+        "inspect": Verb("columns", "Show a column's logits, and where its bands begin."),
+    },
+    "Ask": {
+        "query": Verb("asking", "List the images for which a rule is true."),
+        "sql": Verb("asking", "Answer one read-only SELECT."),
+        "search": Verb("asking", "Rank images by how well they fit a phrase."),
+        "similar": Verb("asking", "Rank images by how much they resemble another."),
+    },
+    "Say": {
+        "override": Verb("words", "Have the last word on an attribute of an image."),
+        "describe": Verb("words", "Tag an image by hand, or describe it."),
+    },
+    "In and out": {
+        "export": Verb("moving", "Write facts and confidences to a file."),
+        "import": Verb("moving", "Take vectors, or tags and descriptions, made elsewhere."),
+    },
+    "Housekeeping": {
+        "info": Verb("upkeep", "Show what the collection holds and which settings are in force."),
+        "prune": Verb("upkeep", "Delete what nothing refers to any more."),
+        "vacuum": Verb("upkeep", "Merge small pieces and delete old versions."),
+        "model": Verb("model", "List, convert, examine and switch encoders."),
+        "completion": Verb("upkeep", "Print the completion script for a shell."),
+    },
+}
+
+VERBS: Mapping[str, Verb] = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
