@@ -63,7 +63,7 @@ def add(
         else:
             _print(report)
             _next(photos, report, first)
-    _complain(report)
+    complain(report)
     return 1 if report.skipped else 0
 
 
@@ -113,7 +113,8 @@ def _print(report: AddReport) -> None:
     print(f"{' · '.join(parts)}  ({report.encoded:,} encoded in {report.seconds:.1f} s{rate})")
 
 
-def _complain(report: AddReport) -> None:
+def complain(report: AddReport) -> None:
+    """What was left out and what is gone, on standard error."""
     skipped: tuple[Skipped, ...] = report.skipped
     for item in skipped[:MOST_SHOWN]:
         output.note(f"skipped {output.plain(item.path)}: {output.plain(item.reason)}")
