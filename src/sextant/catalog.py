@@ -8,7 +8,7 @@ to SQLAlchemy; it knows nothing of vectors or confidences.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,101 +19,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from sextant.errors import CollectionError
-
-TABLES = sa.MetaData()
-_Id = sa.Integer  # SQLite gives only an INTEGER key its own numbers
-
-migrations = sa.Table(
-    "migrations", TABLES, sa.Column("version", sa.Integer, primary_key=True), sa.Column("applied_at", sa.Text)
+from sextant.schema import (
+    MIGRATIONS,
+    calibrations,
+    descriptions,
+    labels,
+    migrations,
+    overrides,
+    samples,
+    tags,
+    texts,
+    vocabularies,
 )
-vocabularies = sa.Table(
-    "vocabularies",
-    TABLES,
-    sa.Column("id", _Id, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("text", sa.Text, nullable=False),
-    sa.Column("at", sa.Text, nullable=False),
-)
-texts = sa.Table(
-    "texts",
-    TABLES,
-    sa.Column("encoder", sa.Text, primary_key=True),
-    sa.Column("text", sa.Text, primary_key=True),
-    sa.Column("vector", sa.LargeBinary, nullable=False),
-)
-calibrations = sa.Table(
-    "calibrations",
-    TABLES,
-    sa.Column("id", _Id, primary_key=True),
-    sa.Column("encoder", sa.Text, nullable=False),
-    sa.Column("code", sa.Text, nullable=False),
-    sa.Column("hash", sa.Text, nullable=False),
-    sa.Column("calibration", sa.Text, nullable=False),
-    sa.Column("prompt_hash", sa.Text, nullable=False),
-    sa.Column("measured", sa.Text, nullable=False),
-    sa.Column("at", sa.Text, nullable=False),
-    sa.Index("calibrations_of_column", "encoder", "code", "id"),
-)
-overrides = sa.Table(
-    "overrides",
-    TABLES,
-    sa.Column("id", _Id, primary_key=True),
-    sa.Column("image", sa.Text, nullable=False),
-    sa.Column("code", sa.Text, nullable=False),
-    sa.Column("value", sa.Boolean),
-    sa.Column("person", sa.Text),
-    sa.Column("note", sa.Text),
-    sa.Column("at", sa.Text, nullable=False),
-    sa.Index("overrides_of_cell", "code", "image", "id"),
-)
-tags = sa.Table(
-    "tags",
-    TABLES,
-    sa.Column("image", sa.Text, primary_key=True),
-    sa.Column("tag", sa.Text, primary_key=True),
-    sa.Column("at", sa.Text, nullable=False),
-)
-descriptions = sa.Table(
-    "descriptions",
-    TABLES,
-    sa.Column("image", sa.Text, primary_key=True),
-    sa.Column("text", sa.Text, nullable=False),
-    sa.Column("at", sa.Text, nullable=False),
-)
-
-samples = sa.Table(
-    "samples",
-    TABLES,
-    sa.Column("code", sa.Text, primary_key=True),
-    sa.Column("image", sa.Text, primary_key=True),
-    sa.Column("inclusion", sa.Float, nullable=False),
-    sa.Column("at", sa.Text, nullable=False),
-)
-labels = sa.Table(
-    "labels",
-    TABLES,
-    sa.Column("id", _Id, primary_key=True),
-    sa.Column("image", sa.Text, nullable=False),
-    sa.Column("code", sa.Text, nullable=False),
-    sa.Column("value", sa.Boolean),
-    sa.Column("person", sa.Text, nullable=False),
-    sa.Column("inclusion", sa.Float),
-    sa.Column("at", sa.Text, nullable=False),
-    sa.Index("labels_of_cell", "code", "image", "person", "id"),
-)
-
-
-def _first_tables(connection: Connection) -> None:
-    tables = [vocabularies, texts, calibrations, overrides, tags, descriptions]
-    TABLES.create_all(connection, tables=tables)
-
-
-def _label_tables(connection: Connection) -> None:
-    TABLES.create_all(connection, tables=[samples, labels])
-
-
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables, _label_tables)
-"""Applied in order, each once; number N is the N-th. Never edit one that was released: add another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +61,24 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A person's yes or no for (image, attribute), to calibrate by. `value` None withdraws it.
-
-    `inclusion` is the probability with which the image was chosen to be asked about; None where it was not drawn.
-    """
+    """A person's yes or no for (image, attribute), to calibrate by. `value` None withdraws it."""
 
     image: str
     code: str
     value: bool | None
     person: str = ""
-    inclusion: float | None = None
     at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An image that was drawn to be asked about: in which batch, with which probability, from which stratum."""
+
+    image: str
+    code: str
+    batch: int
+    probability: float
+    stratum: int
 
 
 class Catalog:
@@ -220,7 +144,7 @@ class Catalog:
         rows: Mapping[str, tuple[str, Mapping[str, Any], str]],
         measured: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Adds (hash, calibration, prompt hash) by code where the newest record differs from it, with what was measured."""
+        """Adds (hash, calibration, prompt hash) by code where the newest differs from it, with what was measured."""
         newest = self.calibrations(encoder)
         with self._writing() as connection:
             for code, (hash_, calibration, prompt_hash) in rows.items():
@@ -252,19 +176,27 @@ class Catalog:
 
     # labels
 
-    def put_sample(self, code: str, inclusion: Mapping[str, float]) -> None:
-        """Records with which probability images were chosen to be asked about; a later draw replaces an earlier one."""
+    def put_sample(self, code: str, rows: Iterable[tuple[str, float, int]]) -> None:
+        """Records one batch of (image, probability, stratum) that was drawn to be asked about."""
         at = now()
         with self._writing() as connection:
-            for image, probability in inclusion.items():
-                connection.execute(samples.delete().where(samples.c.code == code, samples.c.image == image))
-                row = {"code": code, "image": image, "inclusion": probability, "at": at}
-                connection.execute(samples.insert().values(**row))
+            last = (
+                connection.execute(sa.select(sa.func.max(samples.c.batch)).where(samples.c.code == code)).scalar() or 0
+            )
+            values = [
+                {"batch": last + 1, "image": image, "code": code, "probability": p, "stratum": stratum, "at": at}
+                for image, p, stratum in rows
+            ]
+            if values:
+                connection.execute(samples.insert(), values)
 
-    def sample(self, code: str) -> dict[str, float]:
-        """Inclusion probabilities by image, of everything that was drawn for an attribute."""
-        query = sa.select(samples.c.image, samples.c.inclusion).where(samples.c.code == code).order_by(samples.c.image)
-        return {row.image: row.inclusion for row in self._all(query)}
+    def sample(self, codes: Sequence[str] | None = None) -> list[Drawn]:
+        """Everything that was drawn, oldest first."""
+        c = samples.c
+        query = sa.select(c.image, c.code, c.batch, c.probability, c.stratum).order_by(c.id)
+        if codes is not None:
+            query = query.where(c.code.in_(list(codes)))
+        return [Drawn(*row) for row in self._all(query)]
 
     def put_labels(self, rows: Iterable[Label]) -> None:
         """Records labels; the newest of a person for a cell holds."""
@@ -290,7 +222,7 @@ class Catalog:
         query = sa.select(labels).where(c.id.in_(newest), c.value.is_not(None)).order_by(c.id)
         if codes is not None:
             query = query.where(c.code.in_(list(codes)))
-        return [Label(r.image, r.code, r.value, r.person, r.inclusion, r.at) for r in self._all(query)]
+        return [Label(r.image, r.code, r.value, r.person, r.at) for r in self._all(query)]
 
     # what people say of images
 

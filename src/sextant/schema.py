@@ -1,0 +1,106 @@
+"""The tables of the catalog, and the numbered steps by which an older one becomes the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+TABLES = sa.MetaData()
+_Id = sa.Integer  # SQLite gives only an INTEGER key its own numbers
+
+migrations = sa.Table(
+    "migrations", TABLES, sa.Column("version", sa.Integer, primary_key=True), sa.Column("applied_at", sa.Text)
+)
+vocabularies = sa.Table(
+    "vocabularies",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+texts = sa.Table(
+    "texts",
+    TABLES,
+    sa.Column("encoder", sa.Text, primary_key=True),
+    sa.Column("text", sa.Text, primary_key=True),
+    sa.Column("vector", sa.LargeBinary, nullable=False),
+)
+calibrations = sa.Table(
+    "calibrations",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("encoder", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("calibration", sa.Text, nullable=False),
+    sa.Column("prompt_hash", sa.Text, nullable=False),
+    sa.Column("measured", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Index("calibrations_of_column", "encoder", "code", "id"),
+)
+overrides = sa.Table(
+    "overrides",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("image", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("value", sa.Boolean),
+    sa.Column("person", sa.Text),
+    sa.Column("note", sa.Text),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Index("overrides_of_cell", "code", "image", "id"),
+)
+tags = sa.Table(
+    "tags",
+    TABLES,
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("tag", sa.Text, primary_key=True),
+    sa.Column("at", sa.Text, nullable=False),
+)
+descriptions = sa.Table(
+    "descriptions",
+    TABLES,
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+
+samples = sa.Table(
+    "samples",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("batch", sa.Integer, nullable=False),
+    sa.Column("image", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("probability", sa.Float, nullable=False),
+    sa.Column("stratum", sa.Integer, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Index("samples_of_column", "code", "batch"),
+)
+labels = sa.Table(
+    "labels",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("image", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("value", sa.Boolean),
+    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Index("labels_of_cell", "code", "image", "person", "id"),
+)
+
+
+def _first_tables(connection: Connection) -> None:
+    tables = [vocabularies, texts, calibrations, overrides, tags, descriptions]
+    TABLES.create_all(connection, tables=tables)
+
+
+def _label_tables(connection: Connection) -> None:
+    TABLES.create_all(connection, tables=[samples, labels])
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables, _label_tables)
+"""Applied in order, each once; number N is the N-th. Never edit one that was released: add another."""
