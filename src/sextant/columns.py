@@ -16,8 +16,8 @@ from sextant.maths import calibration as curves
 from sextant.maths import logits as maths
 from sextant.maths.calibration import Calibration
 from sextant.maths.rules import ACCEPTED, REJECTED, TENTATIVE, band
-from sextant.store import Column, Vectors
 from sextant.types import ColumnSummary, Floats, Inspection
+from sextant.vectors import Column, Vectors
 from sextant.view import PERSON, View, is_stale
 from sextant.vocabulary import Attribute, Derived, Thresholds, Vocabulary, did_you_mean
 

@@ -1,16 +1,15 @@
 """Files to vectors: a bounded pipeline that reads and decodes ahead in threads while the encoder runs.
 
-`walk` turns what a person names into candidates; `Ingest` turns candidates into rows, a batch at a time, and never
-holds more than a few batches. What is known is not read again: a file is known by size and time of change, its image
-by the hash of its bytes. A bad file is a `Skipped`. This stage knows nothing of vocabularies: the logits of columns
-that exist already come from a function it is handed.
+`Ingest` turns the candidates of a walk into rows, a batch at a time, and never holds more than a few batches. What is
+known is not read again: a file is known by size and time of change, its image by the hash of its bytes. A bad file is
+a `Skipped`. This stage knows nothing of vocabularies: the logits of columns that exist already come from a function it
+is handed.
 """
 
 from __future__ import annotations
 
-import glob
+import itertools
 import os
-import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,17 +18,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from sextant import images
-from sextant.errors import ImageError, ModelError, UsageError
+from sextant.embedding import embed_file, encode, prepared
+from sextant.errors import ImageError
 from sextant.settings import Settings
-from sextant.store import FILES, IMAGES, LogitsOf, Store, Vectors
-from sextant.types import AddReport, Encoder, Floats, ImageFacts, PreparingEncoder, Progress, Skipped
+from sextant.store import FILES, IMAGES, Store
+from sextant.types import AddReport, Encoder, Floats, ImageFacts, Progress, Skipped
+from sextant.vectors import LogitsOf, Vectors
+from sextant.walk import Candidate, Source, candidate, folders, is_gone, name_of, place_of, walk
+
+__all__ = ["Candidate", "Ingest", "Source", "ahead", "bring", "embed_file", "folders", "name_of", "walk"]
 
 MAX_BYTES = 1 << 30
 """A file larger than this is refused unread."""
@@ -39,17 +40,6 @@ SECONDS_A_REPORT = 0.2
 
 T = TypeVar("T")
 R = TypeVar("R")
-Source = str | os.PathLike[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One file that may hold an image: where it lies, and `name`, its path from the collection's folder."""
-
-    path: Path
-    name: str
-    bytes: int
-    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,99 +59,6 @@ class _Read:
     id: str
     facts: ImageFacts | None = None
     pixels: Any = None
-
-
-# what a person names
-
-
-def walk(sources: Iterable[Source], root: Path) -> Iterator[Candidate | Skipped]:
-    """Every file behind paths, folders, patterns and `file://` URLs, each once; else a `Skipped`."""
-    seen: set[str] = set()
-    for source in sources:
-        for found in _expand(source):
-            item = found if isinstance(found, Skipped) else _candidate(found, root)
-            key = item.path if isinstance(item, Skipped) else item.name
-            if key not in seen:
-                seen.add(key)
-                yield item
-
-
-def folders(sources: Iterable[Source]) -> list[Path]:
-    """The folders among the sources, absolute."""
-    paths = (_local(os.fspath(s)) for s in sources)
-    return [absolute(p) for p in paths if p is not None and p.is_dir()]
-
-
-def _local(source: str) -> Path | None:
-    """The path of a plain path or a `file://` URL; None for any other URL."""
-    if "://" not in source:
-        return Path(source).expanduser()
-    parts = urlsplit(source)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(unquote(parts.path))
-    return None
-
-
-def _expand(source: Source) -> Iterator[Path | Skipped]:
-    text = os.fspath(source)
-    path = _local(text)
-    if path is None:
-        yield Skipped(text, "only local files can be added: download it first, then add the file or its folder")
-    elif path.is_dir():
-        yield from _folder(path)
-    elif path.exists() or path.is_symlink():
-        yield path
-    elif glob.has_magic(text):
-        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 – Path.glob takes no absolute pattern
-        if not matches:
-            yield Skipped(text, "the pattern matches no file")
-        for match in matches:
-            yield from _folder(Path(match)) if Path(match).is_dir() else [Path(match)]
-    else:
-        yield Skipped(text, "no such file or folder")
-
-
-def _folder(folder: Path) -> Iterator[Path | Skipped]:
-    """Files with an image's suffix below a folder, in order; hidden folders and links to folders are passed over."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda e: e.name)
-    except OSError as error:
-        yield Skipped(str(folder), f"the folder cannot be listed: {error.strerror}")
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _folder(Path(entry.path))
-        elif Path(entry.name).suffix.lower() in images.SUFFIXES:
-            yield Path(entry.path)
-
-
-def absolute(path: Path) -> Path:
-    """A path from the root, `..` resolved by name: links stay what a person called them."""
-    return Path(os.path.abspath(path))  # noqa: PTH100 – resolve() would follow links
-
-
-def name_of(path: Path, root: Path) -> str:
-    """A file as the collection in `root` writes it down."""
-    return Path(os.path.relpath(absolute(path), root)).as_posix()
-
-
-def _candidate(path: Path, root: Path) -> Candidate | Skipped:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return Skipped(str(path), "the link points nowhere" if path.is_symlink() else "no such file")
-    except OSError as error:
-        return Skipped(str(path), f"cannot be looked at: {error.strerror}")
-    if not stat.S_ISREG(status.st_mode):
-        return Skipped(str(path), "not a regular file")
-    name = name_of(path, root)
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return Skipped(repr(name), "the file name is not valid UTF-8: rename it")
-    return Candidate(path, name, status.st_size, status.st_mtime_ns)
 
 
 # the pipeline
@@ -259,23 +156,21 @@ class Ingest:
 
     def _read(self, item: Candidate | Skipped) -> _Read | Skipped:
         """In a thread: the file's bytes to an id and, where needed, pixels."""
+        from sextant import images  # brings Pillow, which a query has no need of
+
         if isinstance(item, Skipped):
             return item
         known = self.files.get(item.name)
         if known and (known.bytes, known.mtime_ns) == (item.bytes, item.mtime_ns) and self._complete(known.id):
             return _Read(item, known.id)
         try:
-            if item.bytes > MAX_BYTES:
-                raise ImageError(f"larger than {MAX_BYTES >> 20} MiB")
-            data = item.path.read_bytes()
+            data = _bytes_of(item)
             image_id = images.identify(data)
             if self._complete(image_id):
                 return _Read(item, image_id)
-            pixels, facts = _prepared(data, self.encoder)
+            pixels, facts = prepared(data, self.encoder)
             return _Read(item, image_id, facts, pixels)
-        except OSError as error:
-            return Skipped(item.name, f"cannot be read: {error.strerror or error}")
-        except (ImageError, ModelError) as error:
+        except ImageError as error:
             return Skipped(item.name, str(error))
         except MemoryError:
             return Skipped(item.name, "too large for this machine's memory")
@@ -308,9 +203,8 @@ class Ingest:
 
     def _rows_of(self, item: _Read) -> None:
         if item.id not in self.have_facts and item.facts is not None:
-            facts = {name: getattr(item.facts, name) for name in IMAGES.names if hasattr(item.facts, name)}
             now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-            self._images.append({"id": item.id, "bytes": item.file.bytes, "added_at": now, **facts})
+            self._images.append({"id": item.id, "bytes": item.file.bytes, "added_at": now, **_facts_row(item.facts)})
             self.have_facts.add(item.id)
         self.have_vector.add(item.id)
 
@@ -321,15 +215,9 @@ class Ingest:
             self.tally.unchanged += 1
         elif old:
             self.tally.changed += 1
+            self.paths_of[old.id].remove(file.name)
         elif item.id in self.paths_of:
-            gone = [p for p in self.paths_of[item.id] if p != file.name and not (self.store.root.parent / p).exists()]
-            if gone:
-                self.tally.moved += 1
-                self.paths_of[item.id].remove(gone[0])
-                del self.files[gone[0]]
-                self._rows.append({"path": gone[0], "id": None, "bytes": None, "mtime_ns": None})
-            else:
-                self.tally.copies += 1
+            self._count_new_place(item.id)
         else:
             self.tally.added += 1
         known = Known(item.id, file.bytes, file.mtime_ns)
@@ -338,6 +226,19 @@ class Ingest:
             self.files[file.name] = known
             if not old or old.id != item.id:
                 self.paths_of.setdefault(item.id, []).append(file.name)
+
+    def _count_new_place(self, image: str) -> None:
+        """A known image at a path of its own: moved there if one of its files is gone, else a copy."""
+        places, root = self.paths_of[image], self.store.root.parent
+        gone = next((p for p in places if is_gone(root / p)), None)
+        if gone is not None:
+            places.remove(gone)
+            del self.files[gone]
+            self._rows.append({"path": gone, "id": None, "bytes": None, "mtime_ns": None})
+        if gone is not None or not places:
+            self.tally.moved += 1
+        else:
+            self.tally.copies += 1
 
     def _due(self) -> bool:
         waited = time.monotonic() - self._flushed
@@ -360,13 +261,9 @@ class Ingest:
     def missing(self, below: Sequence[Path], seen: set[str]) -> list[str]:
         """Known paths below the folders that the walk did not meet and that are gone from the disk."""
         root = self.store.root.parent
-        gone = []
-        for name in self.files:
-            if name not in seen:
-                path = Path(os.path.normpath(root / name))
-                if any(path.is_relative_to(folder) for folder in below) and not os.path.lexists(path):
-                    gone.append(name)
-        return gone
+        places = [place_of(folder, root) for folder in below]
+        unseen = ((name, Path(os.path.normpath(root / name))) for name in self.files if name not in seen)
+        return [n for n, path in unseen if any(path.is_relative_to(p) for p in places) and is_gone(path)]
 
     def report(self, missing: Sequence[str], seconds: float, *, dropped: int = 0) -> AddReport:
         """The counts of this run."""
@@ -389,110 +286,81 @@ def bring(
     store: Store,
     vectors: Vectors,
     names: Sequence[str],
-    rows: Floats,
+    batches: Iterable[Floats],
     *,
     background: Callable[[Floats], Floats],
     logits_of: LogitsOf,
     metadata: Mapping[str, str],
     workers: int,
 ) -> AddReport:
-    """Takes unit vectors (n, dim) made elsewhere, for files by path or for ids already known.
+    """Takes unit vectors made elsewhere, in batches (k, dim), for files by path or for ids already known.
 
     A file that is there is read once, for its id and facts. One that is not keeps its name, and an id made from it.
     """
     started = time.monotonic()
     folder = store.root.parent
-    known_ids = set(store.images(["id"])["id"].to_pylist())
-    read = list(ahead(names, lambda name: _brought(name, folder, known_ids), workers=workers, window=4 * workers))
-    good = [place for place, item in enumerate(read) if not isinstance(item, Skipped)]
-    kept = [item for item in read if not isinstance(item, Skipped)]
-    before = len(vectors)
-    if kept:
-        chosen = rows[good]
-        vectors.append([i["id"] for i, _ in kept], chosen, background(chosen), logits_of, metadata)
-    added = store.append_images(pa.Table.from_pylist([i for i, _ in kept], schema=IMAGES)) if kept else 0
-    store.put_files(pa.Table.from_pylist([f for _, f in kept if f is not None], schema=FILES))
+    known = set(store.images(["id"])["id"].to_pylist())
+    read = ahead(names, lambda name: _brought(name, folder, known), workers=workers, window=4 * workers)
+    skipped: list[Skipped] = []
+    added = fresh = taken = 0
+    for rows in batches:
+        items = list(itertools.islice(read, len(rows)))
+        skipped += [item for item in items if isinstance(item, Skipped)]
+        kept = [(item, row) for item, row in zip(items, rows, strict=True) if not isinstance(item, Skipped)]
+        if kept:
+            chosen = np.stack([row for _, row in kept])
+            ids = [item[0]["id"] for item, _ in kept]
+            fresh += vectors.append(ids, chosen, background(chosen), logits_of, metadata)
+            added += store.append_images(pa.Table.from_pylist([item[0] for item, _ in kept], schema=IMAGES))
+            files = [item[1] for item, _ in kept if item[1] is not None]
+            store.put_files(pa.Table.from_pylist(list({f["path"]: f for f in files}.values()), schema=FILES))
+            taken += len(kept)
     return AddReport(
         added=added,
         copies=0,
-        unchanged=len(kept) - (len(vectors) - before),
+        unchanged=taken - fresh,
         changed=0,
         moved=0,
         missing_paths=(),
         encoded=0,
-        skipped=tuple(item for item in read if isinstance(item, Skipped)),
+        skipped=tuple(skipped),
         seconds=time.monotonic() - started,
     )
 
 
 def _brought(name: str, folder: Path, known: set[str]) -> tuple[dict[str, Any], dict[str, Any] | None] | Skipped:
     """The rows of images and files for one name."""
+    from sextant import images  # brings Pillow, which a query has no need of
+
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     if name in known:
         return {"id": name, "added_at": now}, None
-    path = Path(name).expanduser()
-    path = path if path.exists() else folder / name
-    if not path.is_file():
-        image = images.identify(name.encode())
-        return {"id": image, "added_at": now}, {"path": name, "id": image, "bytes": None, "mtime_ns": None}
-    file = _candidate(path, folder)
+    path = next((p for p in (Path(name), folder / name) if os.path.isfile(p)), None)  # noqa: PTH113 – never raises
+    if path is None:
+        called = name if "://" in name else name_of(folder / name, folder)
+        image = images.identify(called.encode())
+        return {"id": image, "added_at": now}, {"path": called, "id": image, "bytes": None, "mtime_ns": None}
+    file = candidate(path, folder)
     if isinstance(file, Skipped):
         return file
     try:
-        data = path.read_bytes()
+        data = _bytes_of(file)
         _, facts = images.decode(data, least_side=images.FACTS_SIDE)
-    except (OSError, ImageError) as error:
+    except ImageError as error:
         return Skipped(file.name, str(error))
     image = images.identify(data)
-    row = {"id": image, "bytes": file.bytes, "added_at": now}
-    row |= {field: getattr(facts, field) for field in IMAGES.names if hasattr(facts, field)}
+    row = {"id": image, "bytes": file.bytes, "added_at": now, **_facts_row(facts)}
     return row, {"path": file.name, "id": image, "bytes": file.bytes, "mtime_ns": file.mtime_ns}
 
 
-def embed_file(path: Path, encoder: Encoder) -> tuple[str, Floats]:
-    """The id and the unit vector (dim,) of one image file that need not belong to a collection.
-
-    Raises:
-        ImageError: it cannot be read, or the encoder makes nothing of it.
-    """
+def _bytes_of(file: Candidate) -> bytes:
     try:
-        data = path.read_bytes()
+        if file.bytes > MAX_BYTES:
+            raise ImageError(f"larger than {MAX_BYTES >> 20} MiB")
+        return file.path.read_bytes()
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    pixels, _ = _prepared(data, encoder)
-    row = encode(encoder, [pixels])[0]
-    if isinstance(row, str):
-        raise ImageError(f"{path}: {row}")
-    return images.identify(data), row
+        raise ImageError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _prepared(data: bytes, encoder: Encoder) -> tuple[Any, ImageFacts]:
-    """Bytes to what the encoder takes, and the facts."""
-    if isinstance(encoder, PreparingEncoder):
-        picture, facts = images.decode(data, least_side=encoder.decode_side)
-        return encoder.prepare(picture), facts
-    return images.decode(data)
-
-
-def encode(encoder: Encoder, pixels: Sequence[Any]) -> list[Floats | str]:
-    """A unit row for every picture, or the reason why it has none. One bad picture does not spoil its batch."""
-    if not pixels:
-        return []
-    call = encoder.encode_prepared if isinstance(encoder, PreparingEncoder) else encoder.encode_images
-    try:
-        rows = call(pixels)
-        if rows.shape != (len(pixels), encoder.dim):
-            raise UsageError(f"{encoder.name} gave rows of shape {rows.shape}, not ({len(pixels)}, {encoder.dim})")
-        if _sound(rows).all():
-            return list(rows)
-    except (ModelError, ValueError, RuntimeError) as error:
-        if len(pixels) == 1:
-            return [f"the encoder failed on it: {error}"]
-    if len(pixels) == 1:
-        return ["the encoder makes nothing of it: it gave no vector of unit length"]
-    return [encode(encoder, [one])[0] for one in pixels]
-
-
-def _sound(rows: Floats) -> NDArray[np.bool_]:
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
-    return np.asarray(np.isfinite(lengths) & (np.abs(lengths - 1) < 1e-2))
+def _facts_row(facts: ImageFacts) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in IMAGES.names if hasattr(facts, name)}

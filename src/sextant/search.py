@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from sextant.maths import calibration as curves
 from sextant.maths import logits as maths
 from sextant.maths.calibration import Calibration
-from sextant.store import Vectors
 from sextant.types import Floats, Hit, SearchResult
+from sextant.vectors import Vectors
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,9 @@ from sextant.maths import rules
 from sextant.maths.calibration import Calibration
 from sextant.maths.derived import derive
 from sextant.maths.rules import AttributeValues, band
-from sextant.store import Column, Store, Vectors
+from sextant.store import Store
 from sextant.types import Floats
+from sextant.vectors import Column, Vectors
 from sextant.vocabulary import Attribute, Derived, Thresholds, Vocabulary
 
 MODEL, PERSON, RULE = "model", "person", "rule"

@@ -1,0 +1,152 @@
+"""One Lance table in a folder: read, appended to, merged, trimmed, each in one commit. Only this file imports Lance.
+
+What goes wrong comes out as a `CollectionError` in a person's words. This file knows nothing of what tables hold, and
+takes no lock: whoever writes holds the collection's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sextant.errors import CollectionError
+
+COMPACT_ABOVE = 32  # fragments; below it reading is not slowed enough to be worth rewriting
+KEPT = timedelta(hours=1)  # how long an old version stays for whoever is still reading it
+TRIES = 5
+
+R = TypeVar("R")
+
+
+class Vanished(CollectionError):
+    """A file of the version being read is gone: a vacuum took it."""
+
+
+def exists(path: Path) -> bool:
+    """Whether a first version was ever committed; a killed writer can leave a folder without one."""
+    return any((path / "_versions").glob("*.manifest"))
+
+
+def opened(path: Path, version: int | None = None) -> Any:
+    """The dataset, newest version unless one is named."""
+    import lance
+
+    with reading(path):
+        return lance.dataset(str(path), version=version)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Says in a person's words what went wrong with a read."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        kind = Vanished if "not found" in str(error).lower() else CollectionError
+        raise kind(
+            f"{path}: cannot be read: {_plain(error)}. If the folder was copied, copy it again; what models computed "
+            "can also be deleted and added anew"
+        ) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Says in a person's words what went wrong with a write; a write that failed has changed nothing."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CollectionError(
+            f"{path}: could not be written: {_plain(error)}. It is as it was before; if the disk is full or read-only, "
+            "make room or allow writing, then run the same command again"
+        ) from error
+
+
+def steadily(read: Callable[[], R]) -> R:
+    """`read`, once more where a vacuum deleted the version that it had begun."""
+    for _ in range(TRIES - 1):
+        with suppress(Vanished):
+            return read()
+    return read()
+
+
+def table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Some or all columns of every row; nothing, in the given schema, where the table does not exist."""
+    chosen = None if columns is None else list(columns)
+
+    def read() -> pa.Table:
+        with reading(path):
+            return opened(path).to_table(columns=chosen)
+
+    if exists(path):
+        return steadily(read)
+    return schema.empty_table().select(chosen) if chosen else schema.empty_table()
+
+
+def append(path: Path, rows: pa.Table) -> None:
+    """Adds rows, and makes the table with the first of them."""
+    import lance
+
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lance.write_dataset(rows, str(path), mode="append" if exists(path) else "create")
+
+
+def append_new(path: Path, rows: pa.Table, key: str) -> int:
+    """Adds the rows whose key is not there yet; returns how many that were."""
+    there = table(path, rows.schema, [key])[key].combine_chunks()
+    rows = rows.filter(pc.invert(pc.is_in(rows[key], value_set=there)))
+    rows = rows.filter(pa.array(first(rows[key].to_pylist())))
+    if rows.num_rows:
+        append(path, rows)
+    return int(rows.num_rows)
+
+
+def first(keys: Sequence[str]) -> NDArray[np.bool_]:
+    """True at the first place of every key."""
+    places: dict[str, int] = {}
+    return np.array([places.setdefault(key, place) == place for place, key in enumerate(keys)], np.bool_)
+
+
+def upsert(path: Path, rows: pa.Table, key: str) -> None:
+    """Inserts rows, or replaces those of the same key."""
+    if not exists(path):
+        append(path, rows)
+        return
+    with writing(path):
+        opened(path).merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+
+def delete(path: Path, key: str, values: pa.Array | pa.ChunkedArray) -> None:
+    """Removes the rows with these keys."""
+    if exists(path) and len(values):
+        with writing(path):
+            opened(path).merge_insert(key).when_matched_delete().execute(pa.table({key: values}))
+
+
+def compact(path: Path) -> None:
+    """Merges small fragments where there are many, and deletes what is an hour old; cheap where there are few."""
+    if exists(path) and len(opened(path).get_fragments()) > COMPACT_ABOVE:
+        with suppress(OSError):  # a disk too full for a merge leaves the table as it was
+            opened(path).optimize.compact_files()
+            opened(path).cleanup_old_versions(older_than=KEPT)
+
+
+def vacuum(path: Path) -> None:
+    """Merges all fragments, drops the space of deleted rows, and deletes every old version."""
+    if exists(path):
+        with writing(path):
+            opened(path).optimize.compact_files(materialize_deletions_threshold=0.0)
+            opened(path).cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
+
+
+def _plain(error: Exception) -> str:
+    """Lance's message without the places in its own source that it ends with."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.split(", /")[0].split("\n")[0].strip().rstrip(".")

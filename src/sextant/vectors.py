@@ -1,0 +1,268 @@
+"""One encoder's table: id, vector (dim), background, and one float32 logit column per attribute code.
+
+Rows are appended whole and columns are written whole: a replaced column is written beside the old one and swapped by
+renaming, in one commit, so readers see the old column or the new one. Knows nothing of encoders or vocabularies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sextant import tables
+from sextant.types import Floats
+
+FIXED = ("id", "vector", "background")  # columns of a vectors table that are no attribute
+NEW, OLD = "$new", "$old"  # marks of a column while it is swapped; no attribute code can contain them
+ROWS_A_BATCH = 8192
+
+Provenance = Mapping[str, Any]
+LogitsOf = Callable[[Floats, NDArray[np.float32]], Mapping[str, Floats]]
+Lock = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A logit column as the table describes it."""
+
+    code: str
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One version of the table: all its columns, and the rows (id, background, some logits) that were asked for."""
+
+    columns: dict[str, Column]
+    table: pa.Table
+
+
+class Vectors:
+    """The table of the encoder `name` in the folder `path`; `lock` is held while it is written."""
+
+    def __init__(self, path: Path, name: str, lock: Lock) -> None:
+        self.path = path
+        self.name = name
+        self._lock = lock
+
+    # reading
+
+    def exists(self) -> bool:
+        """Whether anything was ever written."""
+        return tables.exists(self.path)
+
+    def __len__(self) -> int:
+        return int(tables.opened(self.path).count_rows()) if self.exists() else 0
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector; 0 while the table does not exist."""
+        return int(self._schema().field("vector").type.list_size) if self.exists() else 0
+
+    def ids(self) -> pa.ChunkedArray:
+        """The image ids, in the order of every other read of the same version."""
+        return tables.table(self.path, pa.schema([pa.field("id", pa.string())]), ["id"])["id"]
+
+    def columns(self) -> dict[str, Column]:
+        """The logit columns by attribute code, with the provenance that was written with each."""
+        return _columns(self._schema()) if self.exists() else {}
+
+    def metadata(self) -> dict[str, str]:
+        """What was written with the table itself."""
+        raw = self._schema().metadata or {} if self.exists() else {}
+        return {k.decode(): v.decode() for k, v in raw.items()}
+
+    def read(self, codes: Sequence[str] = (), *, vectors: bool = False) -> pa.Table:
+        """id, background and the logit columns asked for, in one consistent version; with vectors if wanted."""
+        columns = ["id", "background", *(["vector"] if vectors else []), *codes]
+        schema = pa.schema([pa.field(n, pa.string() if n == "id" else pa.float32()) for n in columns])
+        return tables.table(self.path, schema, columns)
+
+    def snapshot(self, codes: Sequence[str] = ()) -> Snapshot:
+        """The columns there are, and id, background and those of `codes` that are among them, of the same version."""
+
+        def read() -> Snapshot:
+            dataset = tables.opened(self.path)
+            columns = _columns(dataset.schema)
+            with tables.reading(self.path):
+                rows = dataset.to_table(columns=["id", "background", *(c for c in codes if c in columns)])
+            return Snapshot(columns, rows)
+
+        if self.exists():
+            return tables.steadily(read)
+        empty = pa.table({"id": pa.array([], pa.string()), "background": pa.array([], pa.float32())})
+        return Snapshot({}, empty)
+
+    def matrix(self) -> tuple[list[str], Floats]:
+        """All ids and the (n, dim) float32 matrix of their vectors."""
+        if not self.exists():
+            return [], np.zeros((0, 0), np.float32)
+        table = tables.table(self.path, self._schema(), ["id", "vector"])
+        out = np.empty((table.num_rows, self.dim), np.float32)
+        row = 0
+        for chunk in table["vector"].chunks:
+            out[row : row + len(chunk)] = _rows(chunk)
+            row += len(chunk)
+        return table["id"].to_pylist(), out
+
+    def vector(self, image: str) -> Floats | None:
+        """The vector of one image, or None."""
+        if not self.exists():
+            return None
+
+        def read() -> pa.Table:
+            with tables.reading(self.path):
+                scanner = tables.opened(self.path).scanner(columns=["vector"], filter=pc.field("id") == image)
+                return scanner.to_table()
+
+        found = tables.steadily(read)
+        return np.asarray(found["vector"][0].as_py(), np.float32) if found.num_rows else None
+
+    def unknown(self, codes: Sequence[str]) -> dict[str, int]:
+        """How many rows of each column have no value."""
+        table = tables.table(self.path, self._schema(), codes) if codes else None
+        return {c: table[c].null_count for c in codes} if table is not None else {}
+
+    def batches(self, *, rows: int = ROWS_A_BATCH) -> Iterator[tuple[list[str], Floats]]:
+        """Ids and vectors of one version, a batch at a time. Raises `tables.Vanished` if a vacuum takes it away."""
+        if self.exists():
+            with tables.reading(self.path):
+                for batch in tables.opened(self.path).to_batches(columns=["id", "vector"], batch_size=rows):
+                    yield batch["id"].to_pylist(), _rows(batch["vector"])
+
+    def _schema(self) -> pa.Schema:
+        return tables.opened(self.path).schema
+
+    # writing
+
+    def append(
+        self, ids: Sequence[str], vectors: Floats, background: Floats, logits_of: LogitsOf, metadata: Mapping[str, str]
+    ) -> int:
+        """Adds the rows whose ids are not there yet, with the logits of the columns that exist when the lock is held.
+
+        `logits_of(vectors (n, dim), background (n,))` gives logits by code; a column it does not give is left unknown.
+        """
+        with self._lock():
+            ids_array = pa.array(ids, pa.string())
+            there = self.ids().combine_chunks()
+            fresh = ~pc.is_in(ids_array, value_set=there).to_numpy(zero_copy_only=False)
+            fresh &= tables.first(ids)
+            if not fresh.any():
+                return 0
+            vectors, background = vectors[fresh], background[fresh]
+            known = self.columns()
+            logits = logits_of(vectors, background) if known else {}
+            arrays = [ids_array.filter(pa.array(fresh)), _fixed(vectors), pa.array(background, pa.float32())]
+            schema = _table_schema(vectors.shape[1], metadata)
+            for code in known:
+                values = logits.get(code)
+                nothing = pa.nulls(len(vectors), pa.float32())
+                arrays.append(nothing if values is None else pa.array(values, pa.float32()))
+                schema = schema.append(pa.field(code, pa.float32()))
+            tables.append(self.path, pa.Table.from_arrays(arrays, schema=schema))
+            return int(fresh.sum())
+
+    def put_columns(self, columns: Mapping[str, Provenance], logits: Callable[[Floats], Mapping[str, Floats]]) -> int:
+        """Writes whole columns, new or in place of old ones; returns the number of rows of each.
+
+        `logits(vectors (n, dim))` gives every column's logits for a batch of rows; vectors are streamed, never all in
+        memory. Readers see the old columns or the new ones, nothing between.
+        """
+        if not columns:
+            return 0
+        with self._lock():
+            return self._replace({code: _encode(provenance) for code, provenance in columns.items()}, logits)
+
+    def put_background(self, values: Callable[[Floats], Floats], metadata: Mapping[str, str]) -> None:
+        """Writes the background of every row anew, as one column, and what the table says of itself."""
+        with self._lock():
+            self._replace({"background": {}}, lambda rows: {"background": values(rows)})
+            with tables.writing(self.path):
+                tables.opened(self.path).update_schema_metadata(dict(metadata))
+
+    def _replace(
+        self, columns: Mapping[str, Mapping[str, str]], values: Callable[[Floats], Mapping[str, Floats]]
+    ) -> int:
+        """Columns by name with their field's metadata: written beside those there are, then swapped in one commit."""
+        self.tidy()
+        dataset = tables.opened(self.path)
+        schema = pa.schema([pa.field(n + NEW, pa.float32(), metadata=meta) for n, meta in columns.items()])
+        names, version = list(columns), dataset.version
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for rows in self._stream(version):
+                found = values(rows)
+                yield pa.record_batch([pa.array(found[n], pa.float32()) for n in names], schema=schema)
+
+        replaced = [n for n in names if n in dataset.schema.names]
+        renames = [{"path": n, "name": n + OLD} for n in replaced] + [{"path": n + NEW, "name": n} for n in names]
+        with tables.writing(self.path):
+            dataset.add_columns(pa.RecordBatchReader.from_batches(schema, batches()))
+            dataset = tables.opened(self.path)
+            dataset.alter_columns(*renames)
+        self.drop([n + OLD for n in replaced])
+        return int(dataset.count_rows())
+
+    def _stream(self, version: int) -> Iterator[Floats]:
+        """The vectors of one version, a batch at a time; from a handle of its own, since a writer borrows the other."""
+        for batch in tables.opened(self.path, version).to_batches(columns=["vector"], batch_size=ROWS_A_BATCH):
+            if batch.num_rows:
+                yield _rows(batch["vector"])
+
+    def drop(self, codes: Iterable[str]) -> None:
+        """Removes columns; the vectors stay."""
+        with self._lock():
+            there = self._schema().names if self.exists() else []
+            gone = [c for c in codes if c in there]
+            if gone:
+                with tables.writing(self.path):
+                    tables.opened(self.path).drop_columns(gone)
+
+    def tidy(self) -> None:
+        """Removes what a killed writer left of a column that it was swapping."""
+        if self.exists():
+            self.drop([n for n in self._schema().names if "$" in n])
+
+
+def _columns(schema: pa.Schema) -> dict[str, Column]:
+    names = [n for n in schema.names if n not in FIXED and "$" not in n]
+    return {n: Column(n, _provenance(schema.field(n))) for n in names}
+
+
+def _table_schema(dim: int, metadata: Mapping[str, str]) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("vector", pa.list_(pa.float32(), dim)),
+            pa.field("background", pa.float32()),
+        ],
+        metadata=dict(metadata),
+    )
+
+
+def _fixed(vectors: Floats) -> pa.FixedSizeListArray:
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+
+
+def _rows(vectors: pa.FixedSizeListArray) -> Floats:
+    out: Floats = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
+    return out
+
+
+def _encode(provenance: Provenance) -> dict[str, str]:
+    return {"sextant": json.dumps(provenance, sort_keys=True)}
+
+
+def _provenance(field: pa.Field) -> dict[str, Any]:
+    raw = (field.metadata or {}).get(b"sextant")
+    return dict(json.loads(raw)) if raw else {}

@@ -1,0 +1,140 @@
+"""What a person names, files, folders, patterns and `file://` URLs, as files that may hold an image, each with a name.
+
+A file is called by its path from the folder of the collection, so that the two can be moved together. What cannot be an
+image, or cannot be looked at, is a `Skipped`. Nothing here opens a file.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from sextant.types import Skipped
+
+Source = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One file that may hold an image: where it lies, and `name`, its path from the collection's folder."""
+
+    path: Path
+    name: str
+    bytes: int
+    mtime_ns: int
+
+
+def walk(sources: Iterable[Source], root: Path) -> Iterator[Candidate | Skipped]:
+    """Every file behind paths, folders, patterns and `file://` URLs, each once; else a `Skipped`."""
+    seen: set[str] = set()
+    for source in sources:
+        for found in _expand(source):
+            item = found if isinstance(found, Skipped) else candidate(found, root)
+            key = item.path if isinstance(item, Skipped) else item.name
+            if key not in seen:
+                seen.add(key)
+                yield item
+
+
+def folders(sources: Iterable[Source]) -> list[Path]:
+    """The folders among the sources."""
+    paths = (_local(os.fspath(s)) for s in sources)
+    return [p for p in paths if p is not None and os.path.isdir(p)]  # noqa: PTH112 – as below
+
+
+def place_of(folder: Path, root: Path) -> Path:
+    """Where a folder lies, in the same terms as `root / name` of the files below it."""
+    return Path(os.path.normpath(root / name_of(folder / "file", root))).parent
+
+
+def is_gone(path: Path) -> bool:
+    """Whether nothing is at `path` any more. What cannot be looked at is not gone."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def name_of(path: Path, root: Path) -> str:
+    """A file as the collection in `root` writes it down; links keep their names, wherever that leads below `root`."""
+    named = Path(os.path.abspath(path))  # noqa: PTH100 – resolve() would follow the last link too
+    if not named.is_relative_to(root):
+        named = named.parent.resolve() / named.name  # `root` itself may have been reached through a link
+    return Path(os.path.relpath(named, root)).as_posix()
+
+
+def printable(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8 as `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def candidate(path: Path, root: Path) -> Candidate | Skipped:
+    """One file to look at, or why it is none."""
+    name = name_of(path, root)
+    if printable(name) != name:
+        return Skipped(printable(name), "the file name is not valid UTF-8: rename it")
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return Skipped(name, "the link points nowhere" if path.is_symlink() else "no such file or folder")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        return Skipped(name, f"cannot be looked at: {getattr(error, 'strerror', None) or error}")
+    if not stat.S_ISREG(status.st_mode):
+        return Skipped(name, "not a regular file")
+    return Candidate(path, name, status.st_size, status.st_mtime_ns)
+
+
+def _local(source: str) -> Path | None:
+    """The path of a plain path or a `file://` URL; None for any other URL."""
+    if "://" not in source:
+        return Path(os.path.expanduser(source))  # noqa: PTH111 – Path's raises for a file that is called `~draft.png`
+    parts = urlsplit(source)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(unquote(parts.path))
+    return None
+
+
+def _expand(source: Source) -> Iterator[Path | Skipped]:
+    text = os.fspath(source)
+    path = _local(text)
+    if path is None:
+        yield Skipped(
+            printable(text), "only local files can be added: download it first, then add the file or its folder"
+        )
+    elif os.path.isdir(path):  # noqa: PTH112 – Path.is_dir raises where it may not look
+        yield from _folder(path)
+    elif os.path.lexists(path) or not glob.has_magic(text):
+        yield path
+    else:
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 – Path.glob takes no absolute pattern
+        if not matches:
+            yield Skipped(printable(text), "the pattern matches no file")
+        for match in matches:
+            yield from _expand(match)
+
+
+def _folder(folder: Path) -> Iterator[Path | Skipped]:
+    """Files with an image's suffix below a folder, in order; hidden folders and links to folders are passed over."""
+    from sextant.images import SUFFIXES  # brings Pillow, which a query has no need of
+
+    try:
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda e: e.name)
+    except OSError as error:
+        yield Skipped(printable(str(folder)), f"the folder cannot be listed: {error.strerror}")
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _folder(Path(entry.path))
+        elif Path(entry.name).suffix.lower() in SUFFIXES:
+            yield Path(entry.path)
