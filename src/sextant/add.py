@@ -74,10 +74,12 @@ def bring(
 ) -> AddReport:
     """Takes vectors made elsewhere, by the collection's own encoder or by one that only has a name."""
     brought = exchange.read_vectors(source, ids)
-    held = _whose(edges, brought.vectors.shape[1], encoder, logit_scale, logit_bias)
+    held = _whose(edges, brought.dim, encoder, logit_scale, logit_bias)
     vectors = edges.store.vectors(held.encoder or "")
     scoring = _foreign_scoring(vectors) if encoder else _scoring(edges, edges.encoder(), vectors)
-    return ingest.bring(edges.store, vectors, brought.names, brought.vectors, workers=edges.settings.workers, **scoring)
+    return ingest.bring(
+        edges.store, vectors, brought.names, brought.batches(), workers=edges.settings.workers, **scoring
+    )
 
 
 def _ingest(edges: Edges, encoder: Encoder) -> ingest.Ingest:

@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from sextant.catalog import Catalog
-from sextant.errors import CollectionError
+from sextant.errors import CollectionError, ModelError
 from sextant.manifest import Manifest
 from sextant.settings import Settings
 from sextant.types import Encoder, Floats
 
 Loader = Callable[[str, str, str], Encoder]
 """From a model's name, a device and a precision to the encoder."""
+
+
+UNIT_SLACK = 1e-2  # bf16 rounds a unit vector's length by less
 
 
 def load_model(spec: str, device: str, precision: str) -> Encoder:
@@ -73,11 +76,23 @@ class Phrases:
         kept = self.catalog.texts(self.key, unique)
         new = [text for text in unique if text not in kept]
         if new:
-            rows = np.ascontiguousarray(self.encoder().encode_texts(new), np.float32)
+            rows = self._encoded(new)
             fresh = {text: row.tobytes() for text, row in zip(new, rows, strict=True)}
             self.catalog.put_texts(self.key, fresh)
             kept |= fresh
         return np.stack([np.frombuffer(kept[text], np.float32) for text in wanted])
+
+    def _encoded(self, new: Sequence[str]) -> Floats:
+        """Rows that are fit to be kept for good."""
+        encoder = self.encoder()
+        rows = np.ascontiguousarray(encoder.encode_texts(new), np.float32)
+        if rows.shape != (len(new), encoder.dim):
+            raise ModelError(f"{self.key} gave {rows.shape} for {len(new)} texts, not ({len(new)}, {encoder.dim})")
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
+        bad = np.flatnonzero(~(np.abs(lengths - 1) < UNIT_SLACK))
+        if len(bad):
+            raise ModelError(f"{self.key} makes nothing of the text {new[bad[0]]!r}: it gave no vector of unit length")
+        return rows
 
 
 def key_of(encoder: Encoder) -> str:
@@ -95,6 +110,7 @@ def adopted(held: Manifest, encoder: Encoder, model: str) -> Manifest:
         dim=int(encoder.dim),
         logit_scale=float(encoder.logit_scale),
         logit_bias=float(encoder.logit_bias),
+        prior=getattr(getattr(encoder, "card", None), "prior", None) or getattr(encoder, "prior", None),
     )
 
 

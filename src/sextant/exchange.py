@@ -10,7 +10,9 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO
 
@@ -25,8 +27,12 @@ from sextant.view import View, nullable
 
 Format = Literal["csv", "jsonl", "parquet"]
 FORMATS: Mapping[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-LENGTH_SLACK = 1e-3  # a vector whose length is off by less came rounded, and is scaled silently
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+SHORTEST = 1e-6  # a vector shorter than this has no direction to speak of
+ROWS_A_BATCH = 8192
+
+Raw = Callable[[], Iterator[Floats]]
+"""Opens a source of rows (k, dim) from its start."""
 
 
 # out
@@ -75,26 +81,35 @@ def write(table: pa.Table, path: Path, kind: Format) -> None:
     """
     writer = {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}[kind]
     try:
-        with replacing(path) as file:
+        with path.open("wb") if _is_stream(path) else replacing(path) as file:
             writer(table, file)
     except OSError as error:
         raise ExchangeError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def _is_stream(path: Path) -> bool:
+    """Whether `path` is a pipe or a device, which can only be written into, not replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def _write_csv(table: pa.Table, file: BinaryIO) -> None:
     """UTF-8 with a header; lists as words separated by `;`, null as nothing, formulas defused by a leading `'`."""
-    with io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True) as out:
-        csv_rows(table, out)
-        out.detach()
+    out = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    csv_rows(table, out)
+    out.detach()
 
 
 def csv_rows(table: pa.Table, out: TextIO) -> None:
     """A table as CSV text."""
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.column_names)
+    plain = csv.writer(out, lineterminator="\n")
+    quoted = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow(table.column_names)
     for batch in table.to_batches(max_chunksize=4096):
         for row in batch.to_pylist():
-            writer.writerow([_cell(value) for value in row.values()])
+            cells = [_cell(value) for value in row.values()]
+            # Python before 3.13 leaves a lone carriage return unquoted, and then reads it as the end of the row.
+            bare = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+            (quoted if bare else plain).writerow(cells)
 
 
 def _cell(value: Any) -> Any:
@@ -113,7 +128,7 @@ def _cell(value: Any) -> Any:
 def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
     for batch in table.to_batches(max_chunksize=4096):
         for row in batch.to_pylist():
-            file.write((json.dumps(row, ensure_ascii=False, default=str) + "\n").encode())
+            file.write((json.dumps(row, ensure_ascii=False, default=datetime.isoformat) + "\n").encode())
 
 
 def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
@@ -127,10 +142,17 @@ def _write_parquet(table: pa.Table, file: BinaryIO) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """Vectors from elsewhere: `names` are paths or ids, `vectors` (n, dim) float32 unit rows."""
+    """Vectors from elsewhere, checked: `names` are paths or ids, and `batches()` their unit rows (k, dim) float32."""
 
     names: list[str]
-    vectors: Floats
+    dim: int
+    raw: Raw
+
+    def batches(self) -> Iterator[Floats]:
+        """The rows in the order of the names, a batch at a time, as often as asked."""
+        for rows in self.raw():
+            wide = rows.astype(np.float64)
+            yield np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True), np.float32)
 
 
 def read_vectors(source: Path, names: Path | None) -> Brought:
@@ -140,82 +162,133 @@ def read_vectors(source: Path, names: Path | None) -> Brought:
         ExchangeError: a file is missing or does not fit; the message says which and how.
     """
     if source.is_dir():
-        found, rows = _clip_retrieval(source)
+        found, raw = _clip_retrieval(source)
     elif source.suffix == ".npy":
         if names is None:
             raise ExchangeError(f"{source}: say with --ids which file lists its paths or ids, one a line")
-        found, rows = _lines(names), _npy(source)
+        found, raw = _lines(names), _npy([source])
     elif source.suffix == ".parquet":
-        found, rows = _parquet_vectors(source)
+        found, raw = _parquet_vectors(source)
     else:
         raise ExchangeError(f"{source}: bring a .npy file with --ids, a .parquet file, or a clip-retrieval folder")
-    return Brought(found, _checked(source, found, rows))
+    return Brought(found, _checked_dim(source, found, raw), raw)
 
 
-def _checked(source: Path, names: list[str], rows: Floats) -> Floats:
-    if rows.ndim != 2 or not len(rows):
-        raise ExchangeError(f"{source}: has the shape {rows.shape}; a table of vectors (n, dim) is needed")
-    if len(names) != len(rows):
-        raise ExchangeError(f"{source}: {len(rows)} vectors but {len(names)} names")
+def _checked_dim(source: Path, names: list[str], raw: Raw) -> int:
+    """The length of the vectors, once every row was seen to be a vector and to have a name."""
+    count, dims, bad = 0, set(), []
+    for rows in raw():
+        dims.add(rows.shape[1])
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
+        bad += [count + int(k) for k in np.flatnonzero(~np.isfinite(lengths) | (lengths < SHORTEST))]
+        count += len(rows)
+    if not count or 0 in dims:
+        raise ExchangeError(f"{source}: holds no vectors; a table of numbers (n, dim) is needed")
+    if len(dims) > 1:
+        raise ExchangeError(f"{source}: its vectors have different lengths: {', '.join(map(str, sorted(dims)))}")
+    if len(names) != count:
+        raise ExchangeError(f"{source}: {count} vectors but {len(names)} names")
     doubles = len(names) - len(set(names))
     if doubles:
         raise ExchangeError(f"{source}: {doubles} names appear more than once")
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths < LENGTH_SLACK))
-    if len(bad):
-        raise ExchangeError(f"{source}: the vector of {names[bad[0]]} is zero or not finite, and {len(bad) - 1} more")
-    return np.asarray(rows / lengths[:, None], np.float32)
+    if bad:
+        more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise ExchangeError(f"{source}: the vector of {names[bad[0]]} is zero or not finite{more}")
+    return int(dims.pop())
 
 
-def _npy(path: Path) -> Floats:
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ExchangeError(f"{path}: cannot be read as an array of numbers: {error}") from error
-    if rows.dtype.kind != "f":
-        raise ExchangeError(f"{path}: holds {rows.dtype}, not floating-point numbers")
-    return np.asarray(rows, dtype=np.float32)
+def _npy(paths: list[Path]) -> Raw:
+    """The rows of several `.npy` files, mapped, so that only those in use are in memory."""
+    arrays = []
+    for path in paths:
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ExchangeError(f"{path}: cannot be read as an array of numbers: {error}") from error
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            kind = getattr(array, "dtype", "several arrays")
+            raise ExchangeError(f"{path}: holds {kind}, not floating-point numbers")
+        if array.ndim != 2:
+            raise ExchangeError(f"{path}: has the shape {array.shape}; a table of vectors (n, dim) is needed")
+        arrays.append(array)
+
+    def rows() -> Iterator[Floats]:
+        for array in arrays:
+            for start in range(0, len(array), ROWS_A_BATCH):
+                yield np.asarray(array[start : start + ROWS_A_BATCH], np.float32)
+
+    return rows
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ExchangeError(f"{path}: cannot be read: {error}") from error
+    lines = (line.removesuffix("\r") for line in text.split("\n"))  # splitlines() knows other ends, legal in names
+    return [line for line in lines if line.strip()]
 
 
-def _parquet_vectors(path: Path) -> tuple[list[str], Floats]:
-    table = _read_parquet(path)
-    name = next((n for n in ("path", "image_path", "id", "key") if n in table.column_names), None)
-    vector = next((n for n in ("vector", "embedding", "image_embedding") if n in table.column_names), None)
-    if name is None or vector is None:
-        raise ExchangeError(f"{path}: needs a column path or id, and a column vector; it has {table.column_names}")
-    try:
-        rows = np.asarray(table[vector].to_pylist(), np.float32)
-    except (TypeError, ValueError) as error:
-        raise ExchangeError(f"{path}: the rows of '{vector}' are not vectors of one length") from error
-    return [str(v) for v in table[name].to_pylist()], rows
+def _parquet_vectors(path: Path) -> tuple[list[str], Raw]:
+    with _parquet(path) as file:
+        columns = file.schema_arrow.names
+        name = next((n for n in ("path", "image_path", "id", "key") if n in columns), None)
+        vector = next((n for n in ("vector", "embedding", "image_embedding") if n in columns), None)
+        if name is None or vector is None:
+            raise ExchangeError(f"{path}: needs a column path or id, and a column vector; it has {columns}")
+        names = _names(path, file.read([name])[name])
+
+    def rows() -> Iterator[Floats]:
+        with _parquet(path) as file:
+            for batch in file.iter_batches(ROWS_A_BATCH, columns=[vector]):
+                if batch.num_rows:
+                    yield _matrix(path, vector, batch[vector])
+
+    return names, rows
 
 
-def _clip_retrieval(folder: Path) -> tuple[list[str], Floats]:
-    parts = sorted((folder / "img_emb").glob("img_emb_*.npy"), key=lambda p: int(p.stem.rpartition("_")[2]))
+def _matrix(path: Path, name: str, column: pa.Array) -> Floats:
+    """A column of lists as (n, dim)."""
+    kind = column.type
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not lists or not pa.types.is_floating(kind.value_type):
+        raise ExchangeError(f"{path}: '{name}' holds {kind}, not lists of floating-point numbers")
+    lengths = pc.unique(pc.list_value_length(column))
+    values = column.flatten()
+    if column.null_count or values.null_count or len(lengths) != 1:
+        raise ExchangeError(f"{path}: the rows of '{name}' are not vectors of one length without gaps")
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.float32).reshape(len(column), -1)
+
+
+def _names(path: Path, column: pa.ChunkedArray) -> list[str]:
+    if column.null_count:
+        raise ExchangeError(f"{path}: {column.null_count} rows have no name")
+    return [str(v) for v in column.to_pylist()]
+
+
+def _clip_retrieval(folder: Path) -> tuple[list[str], Raw]:
+    found = [p for p in (folder / "img_emb").glob("img_emb_*.npy") if p.stem.rpartition("_")[2].isdigit()]
+    parts = sorted(found, key=lambda p: int(p.stem.rpartition("_")[2]))
     if not parts:
         raise ExchangeError(f"{folder}: is no clip-retrieval folder: it has no img_emb/img_emb_0.npy")
     names: list[str] = []
     for part in parts:
-        number = part.stem.rpartition("_")[2]
-        table = _read_parquet(folder / "metadata" / f"metadata_{number}.parquet")
-        if "image_path" not in table.column_names:
-            raise ExchangeError(f"{folder}: metadata_{number}.parquet has no column image_path")
-        names += [str(v) for v in table["image_path"].to_pylist()]
-    return names, np.concatenate([_npy(part) for part in parts])
+        described = folder / "metadata" / f"metadata_{part.stem.rpartition('_')[2]}.parquet"
+        with _parquet(described) as file:
+            if "image_path" not in file.schema_arrow.names:
+                raise ExchangeError(f"{described}: has no column image_path")
+            names += _names(described, file.read(["image_path"])["image_path"])
+    return names, _npy(parts)
 
 
-def _read_parquet(path: Path) -> pa.Table:
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    """A Parquet file, open. Raises `ExchangeError` for whatever is wrong with it while it is."""
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.read_table(path)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise ExchangeError(f"{path}: cannot be read as Parquet: {error}") from error
 
@@ -234,14 +307,16 @@ def read_words(path: Path, find: Callable[[str], str | None]) -> dict[str, tuple
     for line, row in _records(path):
         name = str(row.get("path") or row.get("id") or "")
         image = find(name) if name else None
-        if image is None:
-            problems.append(
-                f"{path}:{line}: " + (f"no image '{name}' in the collection" if name else "no path and no id")
-            )
-            continue
         tags = row.get("tags") or []
-        tags = tags.split(";") if isinstance(tags, str) else tags
-        words[image] = ([t.strip() for t in map(str, tags) if t.strip()], str(row.get("description") or "").strip())
+        if image is None:
+            problem = f"no image '{name}' in the collection" if name else "no path and no id"
+            problems.append(f"{path}:{line}: {problem}")
+        elif not isinstance(tags, str | list):
+            problems.append(f"{path}:{line}: tags must be a text or a list, not {tags!r}")
+        else:
+            listed = [str(t).strip() for t in (tags.split(";") if isinstance(tags, str) else tags)]
+            before, said = words.get(image, ([], ""))
+            words[image] = ([*before, *filter(None, listed)], str(row.get("description") or "").strip() or said)
     if problems:
         shown = problems[:20] + ([f"and {len(problems) - 20} more"] if len(problems) > 20 else [])
         raise ExchangeError("nothing was imported:\n" + "\n".join(shown))
@@ -249,22 +324,33 @@ def read_words(path: Path, find: Callable[[str], str | None]) -> dict[str, tuple
 
 
 def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    kind = format_of(path, None)
+    if kind == "parquet":
+        raise ExchangeError(f"{path}: words come from a .csv or .jsonl file; a Parquet file can only bring vectors")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ExchangeError(f"{path}: cannot be read: {error}") from error
-    if format_of(path, None) == "csv":
-        reader = csv.DictReader(io.StringIO(text, newline=""))
+    yield from (_csv_records if kind == "csv" else _json_records)(path, text)
+
+
+def _csv_records(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
         if not {"path", "id"} & set(reader.fieldnames or ()):
             raise ExchangeError(f"{path}:1: the header needs a column path or id")
         for row in reader:
             yield reader.line_num, {k: _undefused(v) for k, v in row.items() if k is not None}
-        return
-    for number, line in enumerate(text.splitlines(), 1):
+    except csv.Error as error:
+        raise ExchangeError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
+
+
+def _json_records(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines() would cut at U+2028, legal inside a text
         if line.strip():
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ExchangeError(f"{path}:{number}: is not JSON: {error}") from error
             if not isinstance(row, dict):
                 raise ExchangeError(f"{path}:{number}: is not a JSON object")

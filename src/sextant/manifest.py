@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from secrets import token_hex
+from types import NoneType
 from typing import Any, BinaryIO
 
 from sextant.errors import CollectionError
@@ -29,6 +30,7 @@ class Manifest:
     logit_scale: float = 0.0
     logit_bias: float = 0.0
     catalog: str = "catalog.db"
+    prior: dict[str, Any] | None = None
 
     def with_encoder(self, **values: Any) -> Manifest:
         """A copy that uses another encoder."""
@@ -58,32 +60,70 @@ def read(folder: Path) -> Manifest:
         raise CollectionError(f"{file}: is not the manifest of a collection")
     if content["format"] > FORMAT:
         raise CollectionError(f"{file}: is of format {content['format']}; this program knows {FORMAT}. Update sextant.")
-    known = {f.name for f in fields(Manifest)}
-    return Manifest(**{k: v for k, v in content.items() if k in known})
+    values = {f.name: content[f.name] for f in fields(Manifest) if f.name in content}
+    for name, value in values.items():
+        if not isinstance(value, _KINDS[name]) or isinstance(value, bool):
+            raise CollectionError(f"{file}: is damaged: '{name}' cannot be {value!r}. Restore it from a backup")
+    return Manifest(**values)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "format": (int,),
+    "model": (str, NoneType),
+    "precision": (str,),
+    "encoder": (str, NoneType),
+    "dim": (int,),
+    "logit_scale": (float, int),
+    "logit_bias": (float, int),
+    "catalog": (str,),
+}
+
+
+def create(folder: Path) -> None:
+    """Makes an empty collection in `folder`; one that another process made meanwhile is left as it is."""
+    target = folder / FOLDER / "collection.json"
+    with _writing(target), suppress(FileExistsError), replacing(target, over=False) as file:
+        file.write(_encoded(Manifest()))
 
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Replaces the manifest in one step."""
     target = folder / FOLDER / "collection.json"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as file:
-            file.write((json.dumps(asdict(manifest), indent=2) + "\n").encode())
-    except OSError as error:
-        raise CollectionError(f"{target.parent}: cannot be written: {error.strerror or error}") from error
+    with _writing(target), replacing(target) as file:
+        file.write(_encoded(manifest))
+
+
+def _encoded(manifest: Manifest) -> bytes:
+    return (json.dumps(asdict(manifest), indent=2) + "\n").encode()
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file to write into that takes the place of `target` at the end: whole or not at all, also after a power cut."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+def _writing(target: Path) -> Iterator[None]:
     try:
-        with os.fdopen(handle, "wb") as file:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise CollectionError(
+            f"{target.parent}: cannot be written: {error.strerror or error}. Allow writing there, make room, or name "
+            "another folder with -C"
+        ) from error
+
+
+@contextmanager
+def replacing(target: Path, *, over: bool = True) -> Iterator[BinaryIO]:
+    """A file to write into that takes the place of `target` at the end: whole or not at all, also after a power cut.
+
+    Without `over` it raises FileExistsError where `target` is there by then.
+    """
+    part = target.with_name(f".sextant-{token_hex(8)}.part")
+    try:
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        if over:
+            part.replace(target)
+        else:
+            target.hardlink_to(part)
+    finally:
+        part.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ Nothing is read at import. Unknown keys are errors. `sextant info` prints what h
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from typing import Any, get_args, get_type_hints
 from sextant.errors import UsageError
 from sextant.types import Device, Precision
 
+NO_SETTINGS = frozenset({"collection", "debug"})
+"""Variables `SEXTANT_*` that the command line reads for itself."""
 DEFAULT_MODEL = "ViT-B-32-SigLIP2-256/webli"
 
 
@@ -60,7 +63,7 @@ def load(file: Path | None = None, *, environment: Mapping[str, str] | None = No
     prefix = "SEXTANT_"
     known = set(_kinds())
     variables = {k[len(prefix) :].lower(): v for k, v in environment.items() if k.startswith(prefix)}
-    _take({k: v for k, v in variables.items() if k in known}, "environment", values, sources)
+    _take({k: v for k, v in variables.items() if k not in NO_SETTINGS}, "environment", values, sources)
     _take({k: v for k, v in arguments.items() if v is not None}, "argument", values, sources)
     return Settings(**values, sources={name: sources.get(name, "default") for name in known})
 
@@ -94,10 +97,25 @@ def _convert(key: str, value: Any, kind: Any, source: str) -> Any:
         if value not in choices:
             raise UsageError(f"{source}: setting '{key}' is {value!r}, but must be one of {', '.join(choices)}")
         return value
+    if kind is str and isinstance(value, str):
+        return value
+    number = None if kind is str else _number(value, kind)
+    if number is None:
+        raise UsageError(f"{source}: setting '{key}' is {value!r}, but must be {_WORDS[kind]}")
+    if number < (0 if key == "threads" else 1e-9):
+        raise UsageError(f"{source}: setting '{key}' is {value!r}, but must be positive")
+    return number
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "a text"}
+
+
+def _number(value: Any, kind: type) -> Any:
+    """A number from a number or its text; None from anything else, such as true, 2.5 for a whole number, or nan."""
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        return None
     try:
         result = kind(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{source}: setting '{key}' is {value!r}, but must be {kind.__name__}") from error
-    if kind in (int, float) and result < (0 if key == "threads" else 1e-9):
-        raise UsageError(f"{source}: setting '{key}' is {value!r}, but must be positive")
-    return result
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return result if math.isfinite(result) else None
