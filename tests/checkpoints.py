@@ -32,7 +32,7 @@ TEXTS = [
 ]
 
 
-def spread(model: Any, seed: int = 0) -> None:
+def spread(model: Any, seed: int = 0, gain: float = 1.5) -> None:
     """Random weights of a size at which different inputs come out clearly different, as in a trained model."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -44,7 +44,7 @@ def spread(model: Any, seed: int = 0) -> None:
             elif parameter.ndim < 2:
                 centre, scale = 0.0, 0.1
             else:
-                centre, scale = 0.0, 1.5 / (parameter[0].numel() if "embed" not in name else 4) ** 0.5
+                centre, scale = 0.0, gain / (parameter[0].numel() if "embed" not in name else 4) ** 0.5
             parameter.copy_(centre + scale * torch.randn(parameter.shape, generator=generator))
 
 
