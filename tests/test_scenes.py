@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sextant.demo import finish, scenes, truth
+from sextant.demo import finish, prevalences, scenes, truth
 from sextant.demo.looks import look_of
 from sextant.demo.planning import Plan
 from sextant.demo.render import undeveloped
@@ -183,3 +183,11 @@ def test_bad_input_is_named(seed: int, changes: dict[str, object]) -> None:
 def test_no_process_is_too_few() -> None:
     with pytest.raises(UsageError, match="at least one process"):
         list(scenes.draw_many([1], processes=0))
+
+
+def test_prevalences_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    prevalences.main(["300"])
+    lines = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert list(lines) == [*scenes.ATTRIBUTES, *scenes.DERIVED]
+    share = sum("earth" in scenes.plan(seed).attributes for seed in range(300)) / 300
+    assert lines["earth"] == f"{share:.2%}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import cos, pi, sin
 from typing import Any
 
@@ -59,69 +60,76 @@ def _moon_albedo(item: Item, lon: Floats, lat: Floats, hard: bool) -> Floats:
     return (grey[..., None] * np.asarray((1.0, 0.98, 0.94 * warm), np.float32)).astype(np.float32)
 
 
-def sphere(
-    canvas: Canvas,
-    item: Item,
-    *,
-    x: float,
-    y: float,
-    radius: float,
-    air: float = 0.0,
-    limb: bool = False,
-    daylight: bool = False,
-) -> None:
-    """Paint Earth or Moon as a shaded ball; `air` is the thickness of the glowing rim in radii.
-
-    By `daylight` the night side takes the colour of the sky.
+@dataclass(frozen=True, slots=True)
+class Ball:
+    """Where a planet stands. `air` is the thickness of its glowing rim in radii; `limb`: only its edge is in the frame;
+    by `daylight` its night side takes the colour of the sky.
     """
-    area = canvas.window(x, y, radius * (1 + 4 * air) + 0.01)
-    xs, ys = canvas.xs[:, area[1]], canvas.ys[area[0], :]
-    if xs.size == 0 or ys.size == 0:
+
+    x: float
+    y: float
+    radius: float
+    air: float = 0.0
+    limb: bool = False
+    daylight: bool = False
+
+
+def sphere(canvas: Canvas, item: Item, ball: Ball) -> None:
+    """Paint Earth or Moon as a shaded ball."""
+    area = canvas.window(ball.x, ball.y, ball.radius * (1 + 4 * ball.air) + 0.01)
+    dx, dy = (canvas.xs[:, area[1]] - ball.x) / ball.radius, (canvas.ys[area[0], :] - ball.y) / ball.radius
+    if dx.size == 0 or dy.size == 0:
         return
-    look, earth = canvas.look, item.what.startswith("earth")
-    dx, dy = (xs - x) / radius, (ys - y) / radius
-    sides = 40 if limb else 9
+    look, sides = canvas.look, 40 if ball.limb else 9
     distance = _gauge(dx, dy, sides, item.turn + item.seed % 7) if look.facets else np.sqrt(dx * dx + dy * dy)
-    lx, ly, lz = _limb_light(item) if limb else _light_of(canvas, item)
-    if air:
-        _air(canvas, area, distance, (dx * lx + dy * ly), air)
-    qx, qy = canvas.facet(dx, dy, 0.09 / radius if limb else 0.26)
-    flat2 = np.minimum(qx * qx + qy * qy, 1)
-    qz = np.sqrt(1 - flat2)
-    light = qx * lx + qy * ly + qz * lz
-    span = 0.5 * radius if limb else 0.3
+    towards = _limb_light(item) if ball.limb else _light_of(canvas, item)
+    if ball.air:
+        _air(canvas, area, distance, dx * towards[0] + dy * towards[1], ball.air)
+    qx, qy = canvas.facet(dx, dy, 0.09 / ball.radius if ball.limb else 0.26)
+    qz = np.sqrt(1 - np.minimum(qx * qx + qy * qy, 1))
+    light = qx * towards[0] + qy * towards[1] + qz * towards[2]
+    span = 0.5 * ball.radius if ball.limb else 0.3
     lon, lat = np.arctan2(qx, qz + 0.15) * span, np.arcsin(np.clip(qy, -1, 1)) * span
-    if earth:
-        albedo, cloud = earth_surface(item, lon, lat, 1.0 if limb else 0.9, look.flat or look.facets)
-        colour = albedo + cloud[..., None] * (np.float32(0.96) - albedo)
-    else:
-        colour = _moon_albedo(item, lon, lat, look.flat or look.facets)
-        if not look.facets:
-            slope_x, slope_y = fields.craters()
-            u, v = lon * 1.6 + 0.3, lat * 1.6 + 0.6
-            bump = fields.sample(slope_x, u, v) * lx + fields.sample(slope_y, u, v) * ly
-            if look.flat:
-                colour = colour * np.where(np.abs(bump) > 0.55, 0.72, 1.0).astype(np.float32)[..., None]
-            else:
-                light = light - 0.28 * bump * np.clip(light * 3, 0, 1) / max(abs(lx) + abs(ly), 0.5)
-    night = 0.16 if look.flat else 0.015
-    shade = canvas.shade(light, night)
+    paint = _earth if item.what.startswith("earth") else _moon
+    colour, light = paint(canvas, item, (lon, lat), light, towards)
+    shade = canvas.shade(light, 0.16 if look.flat else 0.015)
     if look.rim and not look.facets:
         shade = shade + look.rim * np.clip((distance - 0.86) * 7, 0, 1) * (light > -0.15)
-    alpha = np.clip((1 - distance) * radius * canvas.frame.scale + 0.5, 0, 1)
     colour = colour * shade[..., None]
-    if earth and not look.flat:
+    if item.what.startswith("earth") and not look.flat:
         haze = np.clip(distance, 0, 1) ** 6 * np.clip(light * 2 + 0.1, 0, 1) * 0.55
         colour = colour + haze[..., None] * (np.asarray((0.45, 0.66, 0.98), np.float32) - colour)
-    if daylight:
-        alpha = alpha * np.clip(light * 6, 0, 1)
+    alpha = np.clip((1 - distance) * ball.radius * canvas.frame.scale + 0.5, 0, 1)
+    edge = np.clip(1.6 - np.abs(distance - 1) * ball.radius / max(look.outline, 1e-6) * 1.6, 0, 1)
+    if ball.daylight:
+        alpha, edge = alpha * np.clip(light * 6, 0, 1), edge * (light > 0)
         colour = 0.1 * canvas.pixels[area] + 1.05 * colour
     canvas.blend(area, colour, alpha)
     if look.outline:
-        edge = np.clip(1.6 - np.abs(distance - 1) * radius / look.outline * 1.6, 0, 1)
-        if daylight:
-            edge = edge * (light > 0)
         canvas.blend(area, look.ink if look.pale else mix(look.ink, (0.9, 0.9, 0.9), 0.25), edge)
+
+
+def _earth(
+    canvas: Canvas, item: Item, at: tuple[Floats, Floats], light: Floats, _: tuple[float, float, float]
+) -> tuple[Floats, Floats]:
+    albedo, cloud = earth_surface(item, *at, 1.0, canvas.look.flat or canvas.look.facets)
+    return albedo + cloud[..., None] * (np.float32(0.96) - albedo), light
+
+
+def _moon(
+    canvas: Canvas, item: Item, at: tuple[Floats, Floats], light: Floats, towards: tuple[float, float, float]
+) -> tuple[Floats, Floats]:
+    look = canvas.look
+    colour = _moon_albedo(item, *at, look.flat or look.facets)
+    if look.facets:
+        return colour, light
+    slope_x, slope_y = fields.craters()
+    u, v = at[0] * 1.6 + 0.3, at[1] * 1.6 + 0.6
+    bump = fields.sample(slope_x, u, v) * towards[0] + fields.sample(slope_y, u, v) * towards[1]
+    if look.flat:
+        return colour * np.where(np.abs(bump) > 0.55, 0.72, 1.0).astype(np.float32)[..., None], light
+    slant = max(abs(towards[0]) + abs(towards[1]), 0.5)
+    return colour, light - 0.28 * bump * np.clip(light * 3, 0, 1) / slant
 
 
 def _air(canvas: Canvas, area: tuple[slice, slice], distance: Floats, facing: Floats, air: float) -> None:
@@ -148,13 +156,13 @@ def limb(canvas: Canvas, item: Item) -> None:
     away = item.size + item.x
     x, y = 0.5 + away * cos(item.turn), 0.5 + away * sin(item.turn)
     air = 0.018 / item.size if item.what == "earth_limb" else 0.0
-    sphere(canvas, item, x=x, y=y, radius=item.size, air=air, limb=True)
+    sphere(canvas, item, Ball(x, y, item.size, air, limb=True))
 
 
 def disc(canvas: Canvas, item: Item, *, glow: bool, daylight: bool) -> None:
     """The whole Earth or Moon."""
     radius = item.size / 2 / (1.12 if glow else 1.0)
-    sphere(canvas, item, x=item.x, y=item.y, radius=radius, air=0.045 if glow else 0.0, daylight=daylight)
+    sphere(canvas, item, Ball(item.x, item.y, radius, 0.045 if glow else 0.0, daylight=daylight))
 
 
 def sun(canvas: Canvas, item: Item) -> None:

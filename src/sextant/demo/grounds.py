@@ -91,7 +91,8 @@ def _plane(canvas: Canvas, horizon: float) -> tuple[Floats, Floats]:
     """Ground coordinates (sideways, away) of each pixel of a level plane seen from above it."""
     x, y = canvas.facet(canvas.xs, canvas.ys, 0.1)
     away = 0.32 / np.maximum(y - horizon + 0.06, 0.03)
-    u, v = np.broadcast_arrays((x - 0.5) * away, away)
+    # Hills rise above the horizon: there the texture runs on upwards instead of standing still in streaks.
+    u, v = np.broadcast_arrays((x - 0.5) * np.minimum(away, 6), away + 30 * np.maximum(horizon - 0.03 - y, 0))
     return u, v
 
 

@@ -114,7 +114,7 @@ def eva(s: Sketch) -> None:
     free = opposite(limb(s, "earth_limb")) if s.chance(0.6) else EVERYWHERE
     if s.chance(0.16):
         sun(s, free)
-    selfie = s.chance(0.14)
+    selfie = s.chance(0.08)
     if not selfie and s.chance(0.5):
         flying(s, size=(0.4, 0.7))
     if selfie:

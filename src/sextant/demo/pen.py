@@ -34,7 +34,9 @@ class Pen:
         self.unit = 1.0
         self.rng = np.random.default_rng(0)
 
-    def at(self, x: float, y: float, size: float = 1.0, turn: float = 0.0, mirror: bool = False, seed: int = 0) -> Pen:
+    def at(
+        self, x: float, y: float, size: float = 1.0, turn: float = 0.0, mirror: bool = False, seed: int | None = None
+    ) -> Pen:
         """The same pen with its origin at (x, y), `size` as its unit, turned clockwise by `turn` radians."""
         pen = object.__new__(type(self))
         pen.__dict__.update(self.__dict__)
@@ -43,7 +45,8 @@ class Pen:
         pen.a, pen.b = (self.a * cs + self.c * sn) * flip, (self.b * cs + self.d * sn) * flip
         pen.c, pen.d = self.c * cs - self.a * sn, self.d * cs - self.b * sn
         pen.unit = self.unit * size
-        pen.rng = np.random.default_rng([seed, 20])
+        if seed is not None:
+            pen.rng = np.random.default_rng([seed, 20])
         return pen
 
     def px(self, points: Sequence[Point]) -> list[Point]:
@@ -96,6 +99,15 @@ class Pen:
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, outline: bool = True) -> None:
         """A filled ellipse."""
         self.poly(self.round(x, y, rx, ry), colour, outline)
+
+    def shadow(self, half: float) -> None:
+        """A contact shadow around the origin: the ground there, darker."""
+        x, y = self.px([(0, 0)])[0]
+        width, height = self.picture.size
+        red, green, blue = self.picture.getpixel((min(max(int(x), 0), width - 1), min(max(int(y) + 2, 0), height - 1)))  # type: ignore[misc]
+        side = 0.25 * half if self._lx < 0 else -0.25 * half
+        points = self.px(self.round(side, 0.0, half, 0.13 * half))
+        self.draw.polygon(points, fill=(int(red * 0.42), int(green * 0.42), int(blue * 0.45)))
 
     def ball(self, x: float, y: float, r: float, colour: Colour, ry: float | None = None) -> None:
         """A sphere or egg, lit from the pen's light."""

@@ -9,7 +9,11 @@ from sextant.demo.planning import Sketch
 COLOURS = ("white", "silver", "gold", "red", "blue", "green", "orange", "yellow")
 Box = tuple[float, float, float, float]
 EVERYWHERE: Box = (0.18, 0.18, 0.82, 0.82)
-SUITED = ("astronaut", "lander", "habitat", "rocket", "ship")
+BUILT = ("white", "white", "silver", "gold")
+PAINTS = {
+    "astronaut": ("white", "white", "silver", "orange"),
+    **dict.fromkeys(("lander", "habitat", "rocket", "ship"), BUILT),
+}
 ON_MOON = {
     "astronaut": (0.34, 0.58),
     "lander": (0.34, 0.5),
@@ -58,8 +62,8 @@ def flying(s: Sketch, box: Box = EVERYWHERE, size: tuple[float, float] = (0.32, 
 
 
 def phase(s: Sketch) -> str:
-    """A phase of Earth or Moon; crescents are twice as likely as others."""
-    return s.pick("full", "crescent", "crescent", "half", "gibbous")
+    """A phase of Earth or Moon; crescents are the most likely, a full one is rare."""
+    return s.pick("full", "crescent", "crescent", "crescent", "half", "half", "gibbous")
 
 
 def opposite(angle: float) -> Box:
@@ -96,7 +100,7 @@ def stand(s: Sketch, names: list[str], sizes: dict[str, tuple[float, float]]) ->
             x=x,
             y=y,
             size=extent,
-            colour=s.pick(*COLOURS[: 3 if name in SUITED else 8]),
+            colour=s.pick(*PAINTS.get(name, COLOURS)),
             turn=s.pick_number(-1.0, 1.0),
         )
         s.taken.append((x, y - extent / 2, extent / 2))
@@ -111,7 +115,7 @@ def chosen(s: Sketch, weights: dict[str, float], most: int) -> list[str]:
 
 def crewed(s: Sketch, *, low: bool) -> None:
     """A crew, or its selfie; `low` keeps the heads under a porthole."""
-    if not low and s.chance(0.26):
+    if not low and s.chance(0.12):
         s.add(
             "crew_selfie",
             x=s.between(0.42, 0.58),

@@ -42,6 +42,17 @@ STANDING: dict[str, Callable[[Pen, tuple[float, float, float]], None]] = {
     "solar_array": vehicles.solar_array,
     "floating_capsule": craft.floating_capsule,
 }
+FLOORS = ("lunar_ground", "desert", "field", "hall")
+# Things that throw a shadow where they stand, and half its width in their own size.
+SHADOWED = {
+    "astronaut": 0.26,
+    "lander": 0.5,
+    "rover": 0.52,
+    "truck": 0.52,
+    "habitat": 0.54,
+    "flag": 0.22,
+    "solar_array": 0.3,
+}
 BRIGHTNESS = {"day": 1.0, "cloudy": 0.92, "dawn": 0.88, "dusk": 0.7, "night": 0.55}
 
 
@@ -133,6 +144,9 @@ def _draw(pen: Pen, plan: Plan, item: Item, outside: Image.Image) -> None:
     colour = named(item.colour, item.seed)
     mirror = item.turn < 0
     ground = plan.find("space") is None or plan.find("lunar_ground") is not None or plan.kind == "chart"
+    stands = item.what != "astronaut" or (ground and abs(item.turn) == 1.0)
+    if stands and item.what in SHADOWED and any(plan.find(what) for what in FLOORS):
+        pen.at(item.x, item.y, item.size).shadow(SHADOWED[item.what])
     if item.what in FLYING:
         FLYING[item.what](pen.at(item.x, item.y, item.size, item.turn, seed=item.seed), colour)
     elif item.what in STANDING:
