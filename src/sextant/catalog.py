@@ -1,30 +1,25 @@
 """What people said, in a SQL database: vocabularies, calibrations, overrides, tags and descriptions.
 
 SQLite beside the vectors by default, any database by URL. Every table is append-only or keyed by what it is about, and
-each call is one transaction, so a killed process leaves the last acknowledged state. This is the only file that talks
-to SQLAlchemy; it knows nothing of vectors or confidences.
+each call is one transaction, so a killed process leaves the last acknowledged state. Knows nothing of vectors or
+confidences.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
 
-from sextant.errors import CollectionError
+from sextant.database import Database, now
 from sextant.schema import (
-    MIGRATIONS,
     calibrations,
     descriptions,
     labels,
-    migrations,
     overrides,
     samples,
     tags,
@@ -81,22 +76,13 @@ class Drawn:
     stratum: int
 
 
-class Catalog:
-    """The database at `url`; opening it brings its tables up to date."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._engine = _engine(url)
-        _migrate(self._engine, url)
+class Catalog(Database):
+    """What people said, in the database at `url`."""
 
     @classmethod
     def beside(cls, file: Path) -> Catalog:
         """The SQLite catalog in `file`."""
-        return cls(f"sqlite:///{file}")
-
-    def close(self) -> None:
-        """Gives the connections back."""
-        self._engine.dispose()
+        return cls(sa.URL.create("sqlite", database=str(file)))
 
     # vocabularies
 
@@ -118,9 +104,9 @@ class Catalog:
     def put_texts(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
         """Keeps the vectors of phrases, so that no phrase of a vocabulary is encoded twice."""
         with self._writing() as connection:
-            for text, vector in vectors.items():
-                connection.execute(texts.delete().where(texts.c.encoder == encoder, texts.c.text == text))
-                connection.execute(texts.insert().values(encoder=encoder, text=text, vector=vector))
+            rows = [{"encoder": encoder, "text": text, "vector": vector} for text, vector in vectors.items()]
+            if rows:
+                connection.execute(self._insert(texts).on_conflict_do_nothing(), rows)
 
     def texts(self, encoder: str, wanted: Sequence[str]) -> dict[str, bytes]:
         """The vectors that are kept of these phrases."""
@@ -247,11 +233,20 @@ class Catalog:
 
     def put_tags(self, image: str, words: Iterable[str]) -> None:
         """Adds tags to an image; one that is there already stays as it is."""
-        there = set(self.tags([image]).get(image, ()))
-        values = [{"image": image, "tag": word, "at": now()} for word in dict.fromkeys(words) if word not in there]
-        if values:
-            with self._writing() as connection:
-                connection.execute(tags.insert(), values)
+        self.put_words({image: (list(words), "")})
+
+    def put_words(self, by_image: Mapping[str, tuple[Sequence[str], str]]) -> None:
+        """Adds tags to images, and sets the descriptions that are not empty; all or nothing."""
+        at = now()
+        tagged = [{"image": i, "tag": w, "at": at} for i, (words, _) in by_image.items() for w in dict.fromkeys(words)]
+        described = [{"image": i, "text": text, "at": at} for i, (_, text) in by_image.items() if text]
+        with self._writing() as connection:
+            if tagged:
+                connection.execute(self._insert(tags).on_conflict_do_nothing(), tagged)
+            if described:
+                insert = self._insert(descriptions)
+                changes = {"text": insert.excluded.text, "at": insert.excluded.at}
+                connection.execute(insert.on_conflict_do_update(index_elements=["image"], set_=changes), described)
 
     def drop_tags(self, image: str, words: Iterable[str]) -> None:
         """Takes tags off an image."""
@@ -270,84 +265,12 @@ class Catalog:
 
     def put_description(self, image: str, text: str) -> None:
         """Sets the description of an image; an empty text removes it."""
+        if text:
+            self.put_words({image: ([], text)})
+            return
         with self._writing() as connection:
             connection.execute(descriptions.delete().where(descriptions.c.image == image))
-            if text:
-                connection.execute(descriptions.insert().values(image=image, text=text, at=now()))
 
     def descriptions(self) -> dict[str, str]:
         """Descriptions by image."""
         return {row.image: row.text for row in self._all(sa.select(descriptions.c.image, descriptions.c.text))}
-
-    # plumbing
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.OperationalError as error:
-            raise CollectionError(f"{self.url}: could not be written: {error.orig}") from error
-
-    def _all(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        try:
-            with self._engine.connect() as connection:
-                return connection.execute(query).all()
-        except sa.exc.DatabaseError as error:
-            raise CollectionError(f"{self.url}: could not be read: {error.orig}") from error
-
-    def _one(self, query: sa.Select[Any]) -> sa.Row[Any] | None:
-        rows = self._all(query)
-        return rows[0] if rows else None
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _engine(url: str) -> Engine:
-    try:
-        engine = sa.create_engine(url)
-    except (sa.exc.ArgumentError, ImportError) as error:
-        raise CollectionError(f"the catalog's URL cannot be used: {error}") from error
-    if engine.dialect.name == "sqlite":
-
-        @sa.event.listens_for(engine, "connect")
-        def _prepare(connection: Any, _record: Any) -> None:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA busy_timeout = 60000")
-            cursor.execute("PRAGMA synchronous = FULL")
-            cursor.close()
-
-    return engine
-
-
-def _migrate(engine: Engine, url: str) -> None:
-    try:
-        if _version(engine) == len(MIGRATIONS):
-            return
-        if engine.dialect.name == "sqlite":  # outside a transaction, once: the file remembers it
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-        with engine.begin() as connection:
-            if engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # two first openers wait for each other
-            migrations.create(connection, checkfirst=True)
-            done = connection.execute(sa.select(sa.func.max(migrations.c.version))).scalar() or 0
-            if done > len(MIGRATIONS):
-                raise CollectionError(
-                    f"{url}: the catalog is of version {done}, this program knows {len(MIGRATIONS)}. Update sextant."
-                )
-            for number, step in enumerate(MIGRATIONS[done:], done + 1):
-                step(connection)
-                connection.execute(migrations.insert().values(version=number, applied_at=now()))
-    except sa.exc.DatabaseError as error:
-        raise CollectionError(f"{url}: the catalog cannot be opened: {error.orig}") from error
-
-
-def _version(engine: Engine) -> int:
-    with engine.connect() as connection:
-        if not sa.inspect(connection).has_table("migrations"):
-            return 0
-        return connection.execute(sa.select(sa.func.max(migrations.c.version))).scalar() or 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sextant.catalog import now
+from sextant.database import now
 from sextant.errors import UsageError
 from sextant.maths import calibration as curves
 from sextant.maths import logits as maths
@@ -94,27 +94,6 @@ def logits_by_code(
     negatives = [d.negatives for d in directions.values()]
     table = maths.logit_matrix(vectors, positives, negatives, scale=scale, bias=bias)
     return {code: np.ascontiguousarray(table[:, i]) for i, code in enumerate(directions)}
-
-
-def default_calibrations(
-    vocabulary: Vocabulary, *, center: float | None, scale: float | None
-) -> dict[str, Calibration]:
-    """The curve of every attribute before anybody labelled anything: `fixed`, or the softmax of its exclusive group.
-
-    `center` and `scale` are what a person asked for in this run; an attribute's own settings come before them.
-    """
-    found: dict[str, Calibration] = {}
-    for a in vocabulary.attributes:
-        if a.group is not None:
-            found[a.code] = curves.temperature(vocabulary.groups.get(a.group, 1.0))
-        else:
-            found[a.code] = curves.fixed(
-                _first(
-                    a.center if a.center != vocabulary.center else None, center, vocabulary.center, DEFAULTS["center"]
-                ),
-                _first(a.scale if a.scale != vocabulary.scale else None, scale, vocabulary.scale, DEFAULTS["scale"]),
-            )
-    return found
 
 
 def query_calibration(vocabulary: Vocabulary | None) -> Calibration:

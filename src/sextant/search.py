@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sextant.maths import calibration as curves
 from sextant.maths import logits as maths
 from sextant.maths.calibration import Calibration
+from sextant.tables import steadily
 from sextant.types import Floats, Hit, SearchResult
 from sextant.vectors import Vectors
 
@@ -42,11 +43,15 @@ def nearest(
 
     `among` keeps the answer to these ids; nothing outside it is ever traded for something inside it.
     """
-    best: list[tuple[float, str]] = []
-    for ids, rows in vectors.batches():
-        values = maths.logits(rows, positive, negatives, scale=scale, bias=bias)
-        best = heapq.nsmallest(limit, best + _leaders(ids, values, limit, among))
-    return Ranked([i for _, i in best], np.array([-v for v, _ in best], np.float32))
+
+    def ranked() -> Ranked:
+        best: list[tuple[float, str]] = []
+        for ids, rows in vectors.batches():
+            values = maths.logits(rows, positive, negatives, scale=scale, bias=bias)
+            best = heapq.nsmallest(limit, best + _leaders(ids, values, limit, among))
+        return Ranked([i for _, i in best], np.array([-v for v, _ in best], np.float32))
+
+    return steadily(ranked)
 
 
 def answer(

@@ -44,6 +44,8 @@ class Snapshot:
 
     columns: dict[str, Column]
     table: pa.Table
+    more: Callable[[Sequence[str]], pa.Table]
+    """Reads id and further columns of the same version. Raises `tables.Vanished` if a vacuum took it away."""
 
 
 class Vectors:
@@ -93,14 +95,17 @@ class Vectors:
         def read() -> Snapshot:
             dataset = tables.opened(self.path)
             columns = _columns(dataset.schema)
-            with tables.reading(self.path):
-                rows = dataset.to_table(columns=["id", "background", *(c for c in codes if c in columns)])
-            return Snapshot(columns, rows)
+
+            def more(wanted: Sequence[str]) -> pa.Table:
+                with tables.reading(self.path):
+                    return dataset.to_table(columns=["id", *wanted])
+
+            return Snapshot(columns, more(["background", *(c for c in codes if c in columns)]), more)
 
         if self.exists():
             return tables.steadily(read)
         empty = pa.table({"id": pa.array([], pa.string()), "background": pa.array([], pa.float32())})
-        return Snapshot({}, empty)
+        return Snapshot({}, empty, empty.select)
 
     def matrix(self) -> tuple[list[str], Floats]:
         """All ids and the (n, dim) float32 matrix of their vectors."""
@@ -113,6 +118,19 @@ class Vectors:
             out[row : row + len(chunk)] = _rows(chunk)
             row += len(chunk)
         return table["id"].to_pylist(), out
+
+    def sample(self, count: int) -> Floats:
+        """The vectors (at most `count`, dim) of rows spread evenly over the table."""
+        n = len(self)
+        if not n:
+            return np.zeros((0, self.dim), np.float32)
+        rows = np.unique(np.linspace(0, n - 1, min(count, n)).astype(np.int64))
+
+        def read() -> pa.Table:
+            with tables.reading(self.path):
+                return tables.opened(self.path).take(rows.tolist(), columns=["vector"])
+
+        return np.concatenate([_rows(chunk) for chunk in tables.steadily(read)["vector"].chunks])
 
     def vector(self, image: str) -> Floats | None:
         """The vector of one image, or None."""

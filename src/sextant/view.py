@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sextant.catalog import CalibrationRecord, Catalog
+from sextant.catalog import CalibrationRecord, Catalog, Override
 from sextant.maths import calibration as curves
 from sextant.maths import rules
 from sextant.maths.calibration import Calibration
@@ -25,6 +26,7 @@ from sextant.store import Store
 from sextant.types import Floats
 from sextant.vectors import Column, Vectors
 from sextant.vocabulary import Attribute, Derived, Thresholds, Vocabulary
+from sextant.walk import name_of
 
 MODEL, PERSON, RULE = "model", "person", "rule"
 FACTS = (
@@ -46,7 +48,7 @@ KINDS: Mapping[str, str] = {
 class View:
     """What a collection says at one moment about every image that has a file, in the order of their paths.
 
-    Only the columns named in `codes` (and what they derive from) are read; facts are joined when first asked for.
+    The columns named in `codes`, and what they derive from, are read at once; others and facts when first asked for.
     """
 
     def __init__(
@@ -54,20 +56,32 @@ class View:
     ) -> None:
         self.store, self.catalog, self.vectors, self.vocabulary = store, catalog, vectors, vocabulary
         files = store.files()
-        files = files.filter(pc.is_valid(files["id"])).select(["id", "path"])
-        files = files.group_by("id").aggregate([("path", "min"), ("path", "count")])
+        self._files = files.filter(pc.is_valid(files["id"])).select(["id", "path"])
+        files = self._files.group_by("id").aggregate([("path", "min"), ("path", "count")])
         order = pc.sort_indices(files["path_min"])
         files = files.take(order)
         self.ids: pa.Array = _whole(files["id"])
         self.paths: pa.Array = _whole(files["path_min"])
         self.copies: NDArray[np.int64] = files["path_count"].to_numpy()
-        self.columns = vectors.columns()
-        self._logits = self._read(self._base_codes(codes))
+        self._snapshot = vectors.snapshot(self._base_codes(codes))
+        self.columns = self._snapshot.columns
+        self._logits = self._aligned(self._snapshot.table)
         self._values: dict[str, AttributeValues] = {}
         self._sources: dict[str, NDArray[np.object_]] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def find(self, name: str) -> str | None:
+        """The id behind an id, a path from the collection's folder, or a path from the current one."""
+        if name in self.places:
+            return name
+        relative = name_of(Path(name).expanduser(), self.store.root.parent)
+        return self._ids_by_path.get(name) or self._ids_by_path.get(relative)
+
+    @cached_property
+    def _ids_by_path(self) -> dict[str, str]:
+        return dict(zip(self._files["path"].to_pylist(), self._files["id"].to_pylist(), strict=True))
 
     # facts
 
@@ -143,7 +157,9 @@ class View:
         return self._sources[code]
 
     def logits(self, code: str) -> Floats:
-        """The stored logits, aligned; NaN where an image has none."""
+        """The stored logits, aligned; NaN where an image has none. KeyError where there is no such column."""
+        if code not in self._logits:
+            self._logits |= self._aligned(self._snapshot.more([code]))
         return self._logits[code]
 
     @property
@@ -207,19 +223,16 @@ class View:
             elif code not in wanted:
                 wanted[code] = None
                 queue += self._group(item)
-        return [c for c in wanted if c in self.columns]
+        return list(wanted)
 
     def _group(self, item: Attribute | None) -> list[str]:
         if item is None or item.group is None or self.vocabulary is None:
             return []
         return [a.code for a in self.vocabulary.attributes if a.group == item.group]
 
-    def _read(self, codes: Sequence[str]) -> dict[str, Floats]:
-        if not self.vectors.exists():
-            return {"background": np.full(len(self), np.nan, np.float32)}
-        table = self.vectors.read(codes)
+    def _aligned(self, table: pa.Table) -> dict[str, Floats]:
         place = pc.index_in(self.ids, value_set=_whole(table["id"]))
-        return {name: _floats(_whole(table[name]).take(place)) for name in ["background", *codes]}
+        return {name: _floats(_whole(table[name]).take(place)) for name in table.column_names if name != "id"}
 
     def _judged(self, code: str) -> AttributeValues:
         confidence = self.confidence(code, self.calibration(code))
@@ -232,27 +245,31 @@ class View:
 
     def confidence(self, code: str, curve: Calibration) -> NDArray[np.float64]:
         """What a curve makes of a column's logits, people's words left out; NaN where an image has no logit."""
-        if code not in self._logits:
+        if code not in self.columns:
             return np.full(len(self), np.nan)
         if curve.kind != "temperature":
-            return np.array(curves.confidence(curve, self._logits[code], self._logits["background"]), np.float64)
+            return np.array(curves.confidence(curve, self.logits(code), self.background), np.float64)
         item = self.describe(code)
         group = self._group(item) if isinstance(item, Attribute) else [code]
         nothing = np.full(len(self), np.nan, np.float32)
-        rows = np.stack([self._logits.get(c, nothing) for c in group], axis=1)
+        rows = np.stack([self.logits(c) if c in self.columns else nothing for c in group], axis=1)
         shares = curves.group_confidence(rows, curve.params["temperature"])
         return np.array(shares[:, group.index(code)], np.float64)
 
     def _overridden(self, code: str) -> list[tuple[int, bool]]:
-        words = [(o.image, o.value) for o in self._overrides if o.code == code]
-        return [(self._places[image], bool(value)) for image, value in words if image in self._places]
+        words = self._overrides.get(code, [])
+        return [(self.places[o.image], bool(o.value)) for o in words if o.image in self.places]
 
     @cached_property
-    def _overrides(self) -> list[Any]:
-        return self.catalog.overrides()
+    def _overrides(self) -> dict[str, list[Override]]:
+        by_code: dict[str, list[Override]] = {}
+        for override in self.catalog.overrides():
+            by_code.setdefault(override.code, []).append(override)
+        return by_code
 
     @cached_property
-    def _places(self) -> dict[str, int]:
+    def places(self) -> dict[str, int]:
+        """The row of every image id."""
         return {image: place for place, image in enumerate(self.ids.to_pylist())}
 
     def _derived(self, item: Derived) -> AttributeValues:
