@@ -192,7 +192,6 @@ class Catalog(Database):
                 "code": r.code,
                 "value": r.value,
                 "person": r.person,
-                "inclusion": r.inclusion,
                 "at": now(),
             }
             for r in rows

@@ -16,20 +16,25 @@ from typing import Any
 
 from sextant import add as adding
 from sextant import columns, exchange, ingest, manifest, search, settings, vocabulary
+from sextant import labels as labelling
 from sextant import tag as tagging
-from sextant.catalog import Override
+from sextant.catalog import Label, Override
 from sextant.columns import Direction
 from sextant.edges import Edges
 from sextant.encoders import Loader, load_model
 from sextant.errors import CollectionError, UsageError
-from sextant.manifest import Manifest
 from sextant.maths import rules
 from sextant.types import (
     AddReport,
+    Asked,
+    CalibrationReport,
+    ColumnEvaluation,
     ColumnSummary,
+    CountEstimate,
     Floats,
     Inspection,
     Progress,
+    Promise,
     Prompts,
     Rows,
     SearchResult,
@@ -66,7 +71,7 @@ def open_collection(
         folder = start.resolve()
         if folder.exists() and not folder.is_dir():
             raise CollectionError(f"{folder}: is a file, not the folder of a collection")
-        manifest.write(folder, Manifest())
+        manifest.create(folder)
     root = folder / manifest.FOLDER
     chosen = settings.load(root / "settings.toml", **arguments)
     return Collection(folder, chosen, loader or load_model)
@@ -152,6 +157,81 @@ class Collection(Edges):
         """A column's logits, and what a calibration makes of them; `center` and `scale` ask what if."""
         return columns.inspect(self.view_of([code]), code, center=center, scale=scale, bins=bins)
 
+    # labels and calibrations
+
+    def label_next(self, code: str, size: int = 25, *, seed: int | None = None) -> list[Asked]:
+        """Draws images to be labelled next: stratified by confidence, more near a band edge, each with its probability.
+
+        What was drawn is on record, so that labels of it speak for the whole collection.
+        """
+        from sextant import judge
+
+        view = self.view_of([code])
+        if code not in view.columns:
+            raise UsageError(f"'{code}' has no column of its own to label")
+        seed = len(self.catalog.sample([code])) if seed is None else seed
+        return judge.ask(view, self.catalog, code, size, seed=seed)
+
+    def label(self, image: str, code: str, value: bool | None, *, person: str = "") -> None:
+        """A person's yes or no for one image and attribute, to calibrate by; None withdraws it."""
+        view = self.view_of([code])
+        self.catalog.put_labels([Label(self._image(view, image), code, value, person)])
+
+    def import_labels(self, source: str | os.PathLike[str], *, person: str = "") -> int:
+        """Takes labels from CSV or JSON lines: `path` or `id` with `code` and `value`, or with one column a code.
+
+        Returns how many; nothing is kept if any line is wrong.
+        """
+        view = self.view(self.codes())
+        found = labelling.read(Path(source).expanduser(), view.find, view.codes(), person=person)
+        self.catalog.put_labels(found)
+        return len(found)
+
+    def labels(self, codes: Sequence[str] | None = None) -> Rows:
+        """The labels that hold: image_id, path, code, value, person, at."""
+        view = self.view()
+        paths = dict(zip(view.ids.to_pylist(), view.paths.to_pylist(), strict=True))
+        return Rows(labelling.table(self.catalog.labels(codes), paths))
+
+    def calibrate(self, codes: Sequence[str] | None = None) -> list[CalibrationReport]:
+        """Fits every labelled column, and uses a fit only where it does better on labels that it did not see.
+
+        Columns without labels get their `prior` anew. No column is rewritten.
+        """
+        from sextant import judge
+
+        wanted = list(self.codes() if codes is None else codes)
+        tagging.renew(self, wanted)
+        return judge.calibrate(self.view_of(wanted), self.catalog, wanted)
+
+    def evaluate(
+        self, codes: Sequence[str] | None = None, *, truth: str | os.PathLike[str] | None = None
+    ) -> list[ColumnEvaluation]:
+        """ECE, Brier score, likelihood and reliability of columns on labels that no fit has seen; `*` is all together.
+
+        `truth` names a file like those of `import_labels` to judge against instead of the collection's own labels.
+        """
+        from sextant import judge
+
+        wanted = list(self.codes() if codes is None else codes)
+        view = self.view_of(wanted)
+        known = None
+        if truth is not None:
+            known = judge.settled(labelling.read(Path(truth).expanduser(), view.find, wanted, person=""))
+        return judge.evaluate(view, self.catalog, wanted, known)
+
+    def promise(self, code: str, *, precision: float, failure: float = 0.05) -> Promise:
+        """The lowest confidence from which a precision holds, wrong with at most `failure`, from a column's labels."""
+        from sextant import judge
+
+        return judge.promise(self.view_of([code]), self.catalog, code, precision=precision, failure=failure)
+
+    def count(self, code: str) -> CountEstimate | None:
+        """How many images really show an attribute, with a 95 % interval; None without labels of a drawn sample."""
+        from sextant import judge
+
+        return judge.count(self.view_of([code]), self.catalog, code)
+
     def override(
         self,
         images: str | Sequence[str],
@@ -229,7 +309,7 @@ class Collection(Edges):
     def similar(self, image: str, *, limit: int = 20, where: str | None = None) -> SearchResult:
         """The images most like one of the collection (id or path) or like a file elsewhere; itself is left out."""
         view = self.view()
-        found = self._find(view, image)
+        found = view.find(image)
         vector = self.vectors.vector(found) if found else None
         if vector is None:
             found, vector = self._embed_file(image)
@@ -321,11 +401,8 @@ class Collection(Edges):
         Returns how many images they were for; nothing is written if any line is wrong.
         """
         view = self.view()
-        words = exchange.read_words(Path(source).expanduser(), lambda name: self._find(view, name))
-        for image, (tags, description) in words.items():
-            self.catalog.put_tags(image, tags)
-            if description:
-                self.catalog.put_description(image, description)
+        words = exchange.read_words(Path(source).expanduser(), view.find)
+        self.catalog.put_words(words)
         return len(words)
 
     # housekeeping
@@ -375,17 +452,8 @@ class Collection(Edges):
 
     # names
 
-    def _find(self, view: View, name: str) -> str | None:
-        """The id behind an id, a path from the collection's folder, or a path from the current one."""
-        ids = set(view.ids.to_pylist())
-        if name in ids:
-            return name
-        known = {path: image for path, image in self.located().items() if image in ids}
-        relative = ingest.name_of(Path(name).expanduser(), self.folder)
-        return known.get(name) or known.get(relative)
-
     def _image(self, view: View, name: str) -> str:
-        found = self._find(view, name)
+        found = view.find(name)
         if found is None:
             near = did_you_mean(name, view.paths.to_pylist()) if len(view) < 50_000 else ""
             raise UsageError(f"no image '{name}' in the collection{near}")

@@ -304,7 +304,7 @@ def read_words(path: Path, find: Callable[[str], str | None]) -> dict[str, tuple
     """
     words: dict[str, tuple[list[str], str]] = {}
     problems: list[str] = []
-    for line, row in _records(path):
+    for line, row in records(path):
         name = str(row.get("path") or row.get("id") or "")
         image = find(name) if name else None
         tags = row.get("tags") or []
@@ -323,10 +323,13 @@ def read_words(path: Path, find: Callable[[str], str | None]) -> dict[str, tuple
     return words
 
 
-def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Line number and fields of every record of a CSV or JSON lines file; CSV needs a column path or id."""
     kind = format_of(path, None)
     if kind == "parquet":
-        raise ExchangeError(f"{path}: words come from a .csv or .jsonl file; a Parquet file can only bring vectors")
+        raise ExchangeError(
+            f"{path}: people's words come from a .csv or .jsonl file; a Parquet file can only bring vectors"
+        )
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

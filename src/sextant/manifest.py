@@ -71,6 +71,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "format": (int,),
     "model": (str, NoneType),
     "precision": (str,),
+    "prior": (dict, NoneType),
     "encoder": (str, NoneType),
     "dim": (int,),
     "logit_scale": (float, int),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sextant import columns
+from sextant import columns, prior
 from sextant.edges import Edges
 from sextant.types import TagReport
 from sextant.view import is_stale
-from sextant.vocabulary import Vocabulary
+from sextant.vocabulary import Attribute, Vocabulary
 
-UNLABELLED = ("fixed", "temperature")
+UNLABELLED = ("fixed", "prior", "temperature")
 """Kinds of calibration that no label of a person stands behind: `tag` may replace them."""
 
 
@@ -34,7 +34,7 @@ def tag(
             todo, rows = columns.missing(chosen, vectors, codes) if vectors.exists() else [], len(vectors)
             if todo:
                 columns.put(vectors, todo, edges.phrases(), *edges.scale)
-            _calibrate_by_default(edges, chosen, center, scale)
+            _calibrate(edges, chosen, codes, center, scale)
             edges.catalog.put_vocabulary(chosen.name, chosen.text)
     there = vectors.columns()
     written = {a.code for a in todo}
@@ -50,14 +50,44 @@ def tag(
     )
 
 
-def _calibrate_by_default(edges: Edges, chosen: Vocabulary, center: float | None, scale: float | None) -> None:
-    """Records the unlabelled curve of every attribute; one that people's labels made is left alone."""
+def _calibrate(
+    edges: Edges, chosen: Vocabulary, codes: Sequence[str] | None, center: float | None, scale: float | None
+) -> None:
+    """Gives a curve to every column that has none, or one for other prompts, or that was asked to be `fixed` otherwise.
+
+    A curve that people's labels made stays, and so does a `prior`: it is frozen, so scores do not drift as a collection
+    grows; `calibrate` renews it.
+    """
     encoder = edges.vectors.name
     held = edges.catalog.calibrations(encoder)
+    wanted = [a for a in chosen.attributes if codes is None or a.code in codes]
+    due = [a.code for a in wanted if a.code not in held or held[a.code].prompt_hash != a.prompt_hash]
+    again = [a.code for a in wanted if a.code not in due and held[a.code].calibration["kind"] in UNLABELLED]
+    settled = [a.code for a in wanted if a.code in again and _is_fixed(a, center, scale)]
+    _record(edges, chosen, [*due, *settled], center, scale)
+
+
+def _record(edges: Edges, chosen: Vocabulary, codes: Sequence[str], center: float | None, scale: float | None) -> None:
     hashes = {a.code: a.prompt_hash for a in chosen.attributes}
-    rows = {
-        code: (curve.id, {"kind": curve.kind, "params": dict(curve.params)}, hashes[code])
-        for code, curve in columns.default_calibrations(chosen, center=center, scale=scale).items()
-        if code not in held or held[code].calibration["kind"] in UNLABELLED
-    }
-    edges.catalog.put_calibrations(encoder, rows)
+    curves = prior.default_curves(edges, chosen, codes, center=center, scale=scale)
+    records = {c: (k.id, {"kind": k.kind, "params": dict(k.params)}, hashes[c]) for c, k in curves.items()}
+    edges.catalog.put_calibrations(edges.vectors.name, records)
+
+
+def renew(edges: Edges, codes: Sequence[str]) -> None:
+    """Works the `prior` of columns out anew, where nobody's labels and no fixed curve stand in the way."""
+    chosen = edges.vocabulary
+    if chosen is None:
+        return
+    encoder = edges.vectors.name
+    held = edges.catalog.calibrations(encoder)
+    stale = [
+        a.code
+        for a in chosen.attributes
+        if a.code in codes and a.code in held and held[a.code].calibration["kind"] in ("prior", "fixed")
+    ]
+    _record(edges, chosen, stale, None, None)
+
+
+def _is_fixed(attribute: Attribute, center: float | None, scale: float | None) -> bool:
+    return attribute.group is not None or (center, scale, attribute.center, attribute.scale) != (None,) * 4

@@ -250,3 +250,77 @@ class Rows:
         except ImportError as error:
             raise MissingExtra("to_polars()", "frames") from error
         return polars.from_arrow(self.table)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An image to be labelled next: `confidence` now, and the `probability` with which it was drawn."""
+
+    code: str
+    id: str
+    path: str
+    confidence: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationReport:
+    """What labels did to one column. Brier and NLL are on labels that the fit did not see, before and after."""
+
+    code: str
+    n: int
+    positives: int
+    kind: str
+    applied: bool
+    reason: str
+    brier_before: float
+    brier_after: float
+    nll_before: float
+    nll_after: float
+    ece: float | None
+    ece_low: float | None
+    ece_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnEvaluation:
+    """One row of `evaluate`; `curve` holds the bins of the reliability diagram."""
+
+    code: str
+    n: int
+    positives: int
+    ece: float
+    ece_low: float
+    ece_high: float
+    brier: float
+    nll: float
+    average_precision: float
+    bins: int
+    state: str
+    curve: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A confidence `threshold` from which `precision` holds, except with probability `failure`; or None and why."""
+
+    code: str
+    precision: float
+    failure: float
+    threshold: float | None
+    n: int
+    right: int
+    bound: float
+    tried: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CountEstimate:
+    """How many images show an attribute, and the 95 % interval, from `n` labels."""
+
+    code: str
+    value: float
+    low: float
+    high: float
+    n: int

@@ -1,0 +1,289 @@
+"""Labels to calibrations: what to ask next, what answers make of a column, and how far the result can be believed.
+
+Every step hands arrays to `maths` and keeps what comes back. A recalibration writes one record a column and no column.
+Whatever is measured here is measured on labels that the fit did not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sextant.catalog import Catalog, Drawn, Label
+from sextant.errors import UsageError
+from sextant.maths import calibration as curves
+from sextant.maths import fitting, metrics, sampling
+from sextant.maths.calibration import Calibration
+from sextant.maths.fitting import Fit, Labelled
+from sextant.types import Asked, CalibrationReport, ColumnEvaluation, CountEstimate, Promise
+from sextant.view import View
+from sextant.vocabulary import Attribute
+
+POOLED = "*"
+"""The code of the row that speaks for all attributes together."""
+SHOWN = 20
+Truth = Mapping[str, Mapping[str, bool]]
+"""Truth by code and image id."""
+
+
+# asking
+
+
+def ask(view: View, catalog: Catalog, code: str, size: int, *, seed: int) -> list[Asked]:
+    """Draws images to be labelled, by stratum of confidence and more near a band edge; keeps their probabilities."""
+    thresholds = view.thresholds(code)
+    answered = {label.image for label in catalog.labels([code])}
+    ids = view.ids.to_pylist()
+    done = np.array([image in answered for image in ids], np.bool_)
+    confidence = view.confidence(code, view.calibration(code))
+    edges = (thresholds.tentative, thresholds.accepted)
+    choice = sampling.choose(confidence, size, edges=edges, labelled=done, seed=seed)
+    paths = view.paths
+    drawn = [
+        (ids[row], float(p), int(h)) for row, p, h in zip(choice.rows, choice.probability, choice.stratum, strict=True)
+    ]
+    catalog.put_sample(code, drawn)
+    return [
+        Asked(code, image, str(paths[int(row)]), float(confidence[row]), p)
+        for row, (image, p, _) in zip(choice.rows, drawn, strict=True)
+    ]
+
+
+def settled(labels: Sequence[Label]) -> dict[str, dict[str, bool]]:
+    """One answer a cell, by code and image.
+
+    Raises:
+        UsageError: two people disagree; the message names the cells.
+    """
+    found: dict[str, dict[str, bool]] = {}
+    disputes: list[str] = []
+    for label in labels:
+        answers = found.setdefault(label.code, {})
+        value = bool(label.value)
+        if answers.setdefault(label.image, value) != value:
+            disputes.append(f"{label.image} {label.code}")
+    if disputes:
+        shown = "\n  ".join(disputes[:SHOWN]) + (
+            f"\n  and {len(disputes) - SHOWN} more" if len(disputes) > SHOWN else ""
+        )
+        raise UsageError(
+            f"people disagree about {len(disputes)} cells, so nothing was done:\n  {shown}\n"
+            "Settle each with: sextant label set IMAGE CODE yes|no|clear --person NAME"
+        )
+    return found
+
+
+def labelled(view: View, labels: Mapping[str, Mapping[str, bool]], drawn: Sequence[Drawn]) -> dict[str, Labelled]:
+    """What the maths needs to know of the labels of every column: logits, backgrounds, truth and weights."""
+    places = view.places
+    samples: dict[str, dict[str, Drawn]] = {}
+    for item in drawn:
+        samples.setdefault(item.code, {})[item.image] = item
+    found: dict[str, Labelled] = {}
+    for code, answers in labels.items():
+        images = [image for image in answers if image in places]
+        if code in view.columns and images:
+            rows = np.array([places[image] for image in images], np.intp)
+            found[code] = Labelled(
+                base=base_of(view.calibration(code)),
+                images=images,
+                logits=view.logits(code)[rows],
+                background=view.background[rows],
+                truth=np.array([answers[image] for image in images], np.float64),
+                weights=_weights(images, samples.get(code, {})),
+            )
+    return found
+
+
+def _weights(images: Sequence[str], drawn: Mapping[str, Drawn]) -> NDArray[np.float64]:
+    """What each label speaks for. Labels that nobody drew count as if they had been picked blindly."""
+    weights = np.ones(len(images))
+    sampled = [k for k, image in enumerate(images) if image in drawn]
+    if sampled:
+        items = [drawn[images[k]] for k in sampled]
+        weights[sampled] = sampling.label_weights([i.probability for i in items], [i.batch for i in items])
+    return weights
+
+
+def base_of(curve: Calibration) -> Calibration:
+    """The unlabelled curve that a fitted one stands on; an unlabelled one itself."""
+    inner = curve.params.get("on")
+    return base_of(Calibration(inner["kind"], inner["params"])) if inner else curve
+
+
+# answering
+
+
+def calibrate(view: View, catalog: Catalog, codes: Sequence[str] | None) -> list[CalibrationReport]:
+    """Fits every labelled column and keeps the curves that beat the unlabelled ones on labels they did not see."""
+    answers = settled(catalog.labels(codes))
+    single = [c for c in answers if isinstance(item := view.describe(c), Attribute) and item.group is None]
+    given = labelled(view, {c: answers[c] for c in single}, catalog.sample(single))
+    if not given:
+        raise UsageError("there are no labels to calibrate by; ask for some with: sextant label next CODE")
+    fits = fitting.fit(given)
+    records, measured, reports = {}, {}, []
+    for code, fit in fits.items():
+        quality = _quality(fit, given[code])
+        before = view.calibration(code)
+        if fit.applied or base_of(before).id != before.id:  # a fit that no longer holds gives way to its base
+            hash_ = view.columns[code].provenance["prompt_hash"]
+            curve = fit.calibration
+            records[code] = (curve.id, {"kind": curve.kind, "params": dict(curve.params)}, hash_)
+            measured[code] = quality
+        reports.append(
+            CalibrationReport(
+                code, fit.n, fit.positives, fit.calibration.kind, fit.applied, fit.reason,
+                fit.brier[1], fit.brier[0], fit.nll[1], fit.nll[0], quality.get("ece"), quality.get("ece_low"),
+                quality.get("ece_high"),
+            )
+        )  # fmt: skip
+    catalog.put_calibrations(view.vectors.name, records, measured)
+    return reports
+
+
+def _quality(fit: Fit, given: Labelled) -> dict[str, Any]:
+    truth = np.asarray(given.truth)
+    if not np.isfinite(fit.held_out).any():
+        return {"n": fit.n}
+    weights = None if given.weights is None else np.asarray(given.weights)[:, None]
+    quality = metrics.evaluate(fit.held_out[:, None], truth[:, None], weights, bins=bins_for(fit.n)).pooled
+    return {
+        "n": quality.n,
+        "ece": quality.ece.value,
+        "ece_low": quality.ece.low,
+        "ece_high": quality.ece.high,
+        "brier": quality.brier.value,
+        "nll": quality.nll.value,
+        "bins": quality.bins,
+    }
+
+
+def bins_for(n: int) -> int:
+    """Fewer bins for fewer labels: about ten in each, and never more than fifteen."""
+    return int(np.clip(n // 10, 2, metrics.BINS))
+
+
+def evaluate(view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | None = None) -> list[ColumnEvaluation]:
+    """How far the confidences of columns can be believed, each and all together, on labels that no fit has seen.
+
+    Against the collection's own labels confidences are cross-fitted; against a `truth` from elsewhere they are the ones
+    in use, and images whose labels they were fitted to are left out.
+    """
+    if truth is None:
+        cells = _cross_fitted(view, catalog, codes)
+    else:
+        cells = _against(view, catalog, {c: truth[c] for c in codes if c in truth})
+    if not cells:
+        raise UsageError("there is nothing to evaluate against: no labels of these columns, and no --truth file")
+    p, y, w = (_side_by_side([cells[c][k] for c in cells]) for k in range(3))
+    result = metrics.evaluate(p, y, w)
+    named = [(code, quality) for code, quality in zip(cells, result.attributes, strict=True) if quality is not None]
+    rows = [_row(code, quality, view.state(code)) for code, quality in named]
+    return [*rows, _row(POOLED, result.pooled, "")] if len(rows) > 1 else rows
+
+
+Cells = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
+def _cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[str, Cells]:
+    answers = settled(catalog.labels(codes))
+    given = labelled(view, answers, catalog.sample(list(answers)))
+    fits = fitting.fit(given) if given else {}
+    cells: dict[str, Cells] = {}
+    for code, fit in fits.items():
+        fitted = base_of(view.calibration(code)).id != view.calibration(code).id
+        held = fit.held_out if fitted else fit.unlabelled
+        weights = given[code].weights
+        cells[code] = (held, np.asarray(given[code].truth), np.asarray(weights if weights is not None else 1.0))
+    return cells
+
+
+def _against(view: View, catalog: Catalog, truth: Truth) -> dict[str, Cells]:
+    used: dict[str, set[str]] = {}
+    for label in catalog.labels(list(truth)):
+        used.setdefault(label.code, set()).add(label.image)
+    places = view.places
+    cells: dict[str, Cells] = {}
+    for code, answers in truth.items():
+        fitted = code in view.columns and base_of(view.calibration(code)).id != view.calibration(code).id
+        seen = used.get(code, set()) if fitted else set()
+        images = [i for i in answers if i in places and i not in seen]
+        rows = np.array([places[i] for i in images], np.intp)
+        if len(rows):
+            p = view.values(code).confidence[rows]
+            cells[code] = (p, np.array([answers[i] for i in images], np.float64), np.ones(len(rows)))
+    return cells
+
+
+def _side_by_side(columns: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Columns of different lengths as one table, padded with NaN."""
+    table = np.full((max(map(len, columns)), len(columns)), np.nan)
+    for k, column in enumerate(columns):
+        table[: len(column), k] = column
+    return table
+
+
+def _row(code: str, quality: metrics.Quality, state: str) -> ColumnEvaluation:
+    return ColumnEvaluation(
+        code=code,
+        n=quality.n,
+        positives=quality.positives,
+        ece=quality.ece.value,
+        ece_low=quality.ece.low,
+        ece_high=quality.ece.high,
+        brier=quality.brier.value,
+        nll=quality.nll.value,
+        average_precision=quality.average_precision,
+        bins=quality.bins,
+        state=state,
+        curve=tuple(quality.curve),
+    )
+
+
+# promises and counts
+
+
+def promise(view: View, catalog: Catalog, code: str, *, precision: float, failure: float) -> Promise:
+    """The lowest confidence from which a precision can be promised, from labels, wrong with at most `failure`."""
+    answers = settled(catalog.labels([code])).get(code, {})
+    given = labelled(view, {code: answers}, catalog.sample([code])).get(code)
+    if given is None:
+        raise UsageError(f"'{code}' has no labels; ask for some with: sextant label next {code}")
+    confidence = curves.confidence(view.calibration(code), given.logits, given.background)
+    found = sampling.precision_threshold(confidence, given.truth, given.weights, precision=precision, failure=failure)
+    return Promise(code, precision, failure, found.value, found.n, found.right, found.bound, found.tried, found.reason)
+
+
+def count(view: View, catalog: Catalog, code: str) -> CountEstimate | None:
+    """How many images really show an attribute, with an interval, from the newest batch that was drawn and labelled."""
+    answers = settled(catalog.labels([code])).get(code, {})
+    drawn = [d for d in catalog.sample([code]) if d.image in answers]
+    if not drawn:
+        return None
+    newest = max(d.batch for d in drawn)
+    batch = [d for d in drawn if d.batch == newest]
+    earlier = [image for image in answers if image not in {d.image for d in batch}]
+    places = view.places
+    confidence = view.values(code).confidence
+    expected = [float(confidence[places[d.image]]) if d.image in places else 0.5 for d in batch]
+    found = sampling.estimate_count(
+        [answers[d.image] for d in batch], _chances(batch, catalog, code), [d.stratum for d in batch], expected=expected
+    )
+    known = sum(answers[image] for image in earlier)
+    return CountEstimate(code, found.value + known, found.low + known, found.high + known, found.n)
+
+
+def _chances(batch: Sequence[Drawn], catalog: Catalog, code: str) -> list[float]:
+    """Probabilities of a batch that was not answered to the end: those who answered stand for those who did not."""
+    asked: dict[int, int] = {}
+    answered: dict[int, int] = {}
+    for item in catalog.sample([code]):
+        if item.batch == batch[0].batch:
+            asked[item.stratum] = asked.get(item.stratum, 0) + 1
+    for item in batch:
+        answered[item.stratum] = answered.get(item.stratum, 0) + 1
+    return [item.probability * answered[item.stratum] / asked[item.stratum] for item in batch]

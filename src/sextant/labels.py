@@ -1,0 +1,87 @@
+"""Labels in and out of files: one a line (`path`, `code`, `value`), one column a code, or a list of what is shown.
+
+    path,code,value          path,earth,moon        {"path": "a.jpg", "attributes": ["earth", "moon"]}
+    a.jpg,earth,yes          a.jpg,yes,no
+
+The last form is the truth of a drawn collection: what is not listed is not shown. A file is taken whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sextant.catalog import Label
+from sextant.errors import ExchangeError
+from sextant.exchange import records
+from sextant.vocabulary import did_you_mean
+
+YES = frozenset({"yes", "y", "true", "1", "1.0"})
+NO = frozenset({"no", "n", "false", "0", "0.0"})
+SHOWN = 20
+
+
+def read(path: Path, find: Callable[[str], str | None], codes: Sequence[str], *, person: str) -> list[Label]:
+    """The labels of a file, for images that `find` knows by id or path.
+
+    Raises:
+        ExchangeError: something is wrong; the message lists every line, and nothing is to be kept.
+    """
+    labels: dict[tuple[str, str, str], Label] = {}
+    problems: list[str] = []
+    for line, row in records(path):
+        name = str(row.get("path") or row.get("id") or "")
+        image = find(name) if name else None
+        if image is None:
+            what = f"no image '{name}' in the collection" if name else "no path and no id"
+            problems.append(f"{path}:{line}: {what}")
+            continue
+        who = str(row.get("person") or person)
+        for code, value in _cells(row, codes):
+            known = _truth(value)
+            if code not in codes:
+                problems.append(f"{path}:{line}: no attribute '{code}'.{did_you_mean(code, codes)}")
+            elif known is None:
+                problems.append(f"{path}:{line}: '{code}' is {value!r}; say yes or no")
+            elif (old := labels.get((image, code, who))) is not None and old.value != known:
+                problems.append(f"{path}:{line}: '{code}' of {name} is yes on one line and no on another")
+            else:
+                labels[image, code, who] = Label(image, code, known, who)
+    if not labels and not problems:
+        problems.append(f"{path}: holds no label; give columns path, code and value, or one column a code")
+    if problems:
+        shown = problems[:SHOWN] + ([f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else [])
+        raise ExchangeError("no label was taken:\n" + "\n".join(shown))
+    return list(labels.values())
+
+
+def _cells(row: Mapping[str, Any], codes: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """The (code, value) pairs of one record, whichever form it has; empty values say nothing."""
+    if "code" in row:
+        yield str(row["code"]), row.get("value")
+    elif isinstance(row.get("attributes"), list):
+        shown = set(row["attributes"])
+        yield from ((code, code in shown) for code in codes)
+    else:
+        yield from ((c, v) for c, v in row.items() if c in codes and v not in (None, ""))
+
+
+def _truth(value: Any) -> bool | None:
+    word = str(value).strip().lower()
+    return True if word in YES else False if word in NO else None
+
+
+def table(labels: Sequence[Label], paths: Mapping[str, str]) -> pa.Table:
+    """Labels as rows: image_id, path, code, value, person, at."""
+    columns = {
+        "image_id": pa.array([label.image for label in labels], pa.string()),
+        "path": pa.array([paths.get(label.image) for label in labels], pa.string()),
+        "code": pa.array([label.code for label in labels], pa.string()),
+        "value": pa.array([label.value for label in labels], pa.bool_()),
+        "person": pa.array([label.person for label in labels], pa.string()),
+        "at": pa.array([label.at for label in labels], pa.string()),
+    }
+    return pa.table(columns)

@@ -1,0 +1,103 @@
+"""The curves of columns that nobody has labelled: worked out from the collection itself, or fixed where asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sextant.background import background_prompts
+from sextant.edges import Edges
+from sextant.errors import ModelError
+from sextant.maths import calibration as curves
+from sextant.maths import logits as maths
+from sextant.maths.calibration import Calibration
+from sextant.types import Floats
+from sextant.vocabulary import Attribute, Vocabulary
+
+LEVEL_SAMPLE = 2000
+"""Images whose background logits say what this collection makes of phrases that mean nothing to it."""
+COLUMNS_AT_ONCE = 32
+
+
+class Unlabelled:
+    """What an encoder's card and the collection's own background say about any column that nobody has labelled.
+
+    `known` is False where they say nothing: fewer than twenty images, or an encoder that is not at hand and never said
+    what it makes of the background prompts.
+    """
+
+    def __init__(self, edges: Edges) -> None:
+        from sextant.maths import components, mixture
+
+        self._mixture = mixture
+        logits = background_logits(edges)
+        self.known = logits is not None and len(logits) >= mixture.LEAST_IMAGES
+        if logits is not None and self.known:
+            own = edges.manifest.prior
+            self.card = mixture.Prior.from_params(own) if own else components.unknown_prior(logits)
+            self.level = mixture.background_level(logits, self.card.weight)
+
+    def curve(self, logits: ArrayLike, background: ArrayLike) -> Calibration:
+        """The curve of a column from its logits (n,) and the images' background (n,)."""
+        if not self.known:
+            return curves.fixed()
+        return self._mixture.prior(logits, background, self.card, self.level)
+
+
+def background_logits(edges: Edges) -> Floats | None:
+    """Logits (n, k) of an even sample of images for the background prompts; None where no encoder can say them."""
+    try:
+        prompts = edges.phrases()(background_prompts())
+    except ModelError:
+        return None
+    rows = edges.vectors.sample(LEVEL_SAMPLE)
+    scale, bias = edges.scale
+    return maths.logit_matrix(rows, prompts, scale=scale, bias=bias)
+
+
+def default_curves(
+    edges: Edges, chosen: Vocabulary, codes: Sequence[str], *, center: float | None, scale: float | None
+) -> Mapping[str, Calibration]:
+    """The curve of these attributes before anybody labelled anything.
+
+    An exclusive group shares a softmax. Where a center or a scale was set, by the vocabulary or by the person who asks,
+    a curve is `fixed`; everywhere else it is the `prior`, or the usual `fixed` one where there can be none.
+    """
+    found: dict[str, Calibration] = {}
+    rest: list[Attribute] = []
+    for a in (a for a in chosen.attributes if a.code in codes):
+        if a.group is not None:
+            found[a.code] = curves.temperature(chosen.groups.get(a.group, 1.0))
+        elif (center, scale, a.center, a.scale) != (None, None, None, None):
+            found[a.code] = _fixed(chosen, a, center, scale)
+        else:
+            rest.append(a)
+    there = edges.vectors.columns()
+    rest = [a for a in rest if a.code in there]
+    if rest:
+        found |= _priors(edges, rest)
+    return found
+
+
+def _priors(edges: Edges, attributes: Sequence[Attribute]) -> dict[str, Calibration]:
+    unlabelled = Unlabelled(edges)
+    found: dict[str, Calibration] = {}
+    for start in range(0, len(attributes), COLUMNS_AT_ONCE):
+        codes = [a.code for a in attributes[start : start + COLUMNS_AT_ONCE]]
+        table = edges.vectors.read(codes)
+        background = np.asarray(table["background"].to_numpy())
+        found |= {code: unlabelled.curve(table[code].to_numpy(), background) for code in codes}
+    return found
+
+
+def _fixed(chosen: Vocabulary, a: Attribute, center: float | None, scale: float | None) -> Calibration:
+    """An attribute's own settings come before those of this run, and these before the file's."""
+    usual = curves.fixed().params
+    own_center = a.center if a.center != chosen.center else None
+    own_scale = a.scale if a.scale != chosen.scale else None
+    return curves.fixed(
+        next(v for v in (own_center, center, chosen.center, usual["center"]) if v is not None),
+        next(v for v in (own_scale, scale, chosen.scale, usual["scale"]) if v is not None),
+    )
