@@ -170,8 +170,8 @@ def bins_for(n: int) -> int:
 def evaluate(view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | None = None) -> list[ColumnEvaluation]:
     """How far the confidences of columns can be believed, each and all together, on labels that no fit has seen.
 
-    Against the collection's own labels confidences are cross-fitted; against a `truth` from elsewhere they are the ones
-    in use, and images whose labels they were fitted to are left out.
+    Against the collection's own labels, confidences are cross-fitted. Against a `truth` from elsewhere they are the ones
+    in use, but cross-fitted for the images whose labels the curve was fitted to.
     """
     if truth is None:
         cells = _cross_fitted(view, catalog, codes)
@@ -203,19 +203,20 @@ def _cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[st
 
 
 def _against(view: View, catalog: Catalog, truth: Truth) -> dict[str, Cells]:
-    used: dict[str, set[str]] = {}
-    for label in catalog.labels(list(truth)):
-        used.setdefault(label.code, set()).add(label.image)
+    fitted = [c for c in truth if c in view.columns and base_of(view.calibration(c)).id != view.calibration(c).id]
+    answers = settled(catalog.labels(fitted)) if fitted else {}
+    given = labelled(view, answers, catalog.sample(fitted)) if answers else {}
+    fits = fitting.fit(given) if given else {}
     places = view.places
     cells: dict[str, Cells] = {}
-    for code, answers in truth.items():
-        fitted = code in view.columns and base_of(view.calibration(code)).id != view.calibration(code).id
-        seen = used.get(code, set()) if fitted else set()
-        images = [i for i in answers if i in places and i not in seen]
-        rows = np.array([places[i] for i in images], np.intp)
+    for code, known in truth.items():
+        confidence = view.values(code).confidence.copy()
+        if code in fits:
+            confidence[[places[image] for image in given[code].images]] = fits[code].held_out
+        images = [image for image in known if image in places]
+        rows = np.array([places[image] for image in images], np.intp)
         if len(rows):
-            p = view.values(code).confidence[rows]
-            cells[code] = (p, np.array([answers[i] for i in images], np.float64), np.ones(len(rows)))
+            cells[code] = (confidence[rows], np.array([known[i] for i in images], np.float64), np.ones(len(rows)))
     return cells
 
 
