@@ -182,7 +182,7 @@ class Catalog(Database):
         query = sa.select(c.image, c.code, c.batch, c.probability, c.stratum).order_by(c.id)
         if codes is not None:
             query = query.where(c.code.in_(list(codes)))
-        return [Drawn(*row) for row in self._all(query)]
+        return [Drawn(r.image, r.code, r.batch, r.probability, r.stratum) for r in self._all(query)]
 
     def put_labels(self, rows: Iterable[Label]) -> None:
         """Records labels; the newest of a person for a cell holds."""
