@@ -15,14 +15,16 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
     from sextant.types import Rows
 
 ROWS_ON_A_TERMINAL = 200
+_GAP = 3  # columns that a table on a terminal puts between two columns
 _JSON_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _NUMERIC = re.compile(r"u?int|float|double|decimal|halffloat")
 _JOINERS = "\u200c\u200d"  # without these, emoji and several scripts fall apart
@@ -91,21 +93,21 @@ def number(value: float) -> str:
     """A number to three digits after the point, cut; very small and very large ones with an exponent."""
     if not math.isfinite(value):
         return str(value)
-    size = abs(value)
-    if size and (size < 1e-3 or size >= 1e12):
+    magnitude = abs(value)
+    if magnitude and (magnitude < 1e-3 or magnitude >= 1e12):
         return f"{value:.3g}"
-    text = ("-" if value < 0 else "") + confidence(size)
-    return text.rstrip("0").rstrip(".") if size >= 1 else text
+    text = ("-" if value < 0 else "") + confidence(magnitude)
+    return text.rstrip("0").rstrip(".") if magnitude > 1 else text
 
 
-def amount(count: int, one: str, many: str | None = None) -> str:
+def amount(number_of: int, one: str, many: str | None = None) -> str:
     """`1 image`, `1,200 images`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{number_of:,} {one if number_of == 1 else many or one + 's'}"
 
 
-def size(count: int) -> str:
+def size(length: int) -> str:
     """Bytes as a person says them."""
-    value, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    value, units = float(length), ["bytes", "KiB", "MiB", "GiB", "TiB"]
     while value >= 1024 and len(units) > 1:
         value /= 1024
         units.pop(0)
@@ -142,6 +144,8 @@ def _jsonable(value: Any) -> Any:
             return value
         case float():
             return value if math.isfinite(value) else None
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
         case Mapping():
             return {str(k): _jsonable(v) for k, v in value.items()}
         case bytes():
@@ -180,6 +184,15 @@ def rows_of(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Rows:
 
     table = pa.table({name: pa.array([record[name] for record in records]) for name in names})
     return Rows(table)
+
+
+def told_apart(rows: Rows) -> Rows:
+    """Rows whose columns all have names of their own: a second `path` becomes `path_1`."""
+    names: list[str] = []
+    for name in rows.names:
+        number_of = (f"{name}_{n}" for n in count(1))
+        names.append(name if name not in names else next(n for n in number_of if n not in {*names, *rows.names}))
+    return rows if names == rows.names else replace(rows, table=rows.table.rename_columns(names))
 
 
 def write_paths(paths: Iterable[str], *, nul: bool = False) -> None:
@@ -231,6 +244,12 @@ def _rich_table(headings: Sequence[Heading], rows: Iterable[Sequence[Cell]]) -> 
     for row in rows:
         table.add_row(*(Text.assemble(*([(cell, "")] if isinstance(cell, str) else cell)) for cell in row))
     Console(file=sys.stdout, highlight=False, markup=False, emoji=False).print(table)
+
+
+def room_beside(headings: Sequence[Heading], rows: Sequence[Sequence[Cell]]) -> int:
+    """Columns of the terminal that a table leaves for one more."""
+    columns = zip([h.name for h in headings], *([text_of(cell) for cell in row] for row in rows), strict=True)
+    return width() - sum(max(map(cell_width, column)) + _GAP for column in columns)
 
 
 def text_of(cell: Cell) -> str:

@@ -106,7 +106,7 @@ def sql(run: Invocation, select: str) -> None:
     (a row an image and attribute: image_id, attribute_code, confidence, band, source). - reads standard input.
     """
     with run.collection() as photos:
-        rows = photos.sql(sys.stdin.read() if select == "-" else select)
+        rows = output.told_apart(photos.sql(sys.stdin.read() if select == "-" else select))
         if run.form == "table":
             output.write_rows(rows)
         else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sextant.types import ColumnSummary, TagReport
 
 BINS = 40
+LEAST_BAR, MOST_BAR = 8, 30
 
 
 def separated(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -104,18 +105,18 @@ def _print_columns(summaries: Sequence[ColumnSummary]) -> None:
     bands = ("accepted", "tentative", "rejected", "unknown")
     some = [band for band in bands if band != "unknown" or any(s.unknown for s in summaries)]
     people = any(s.overridden for s in summaries)
-    bar = output.on_terminal() and output.width() >= 80
+    rows: list[list[Cell]] = []
+    for s in summaries:
+        counts = [f"{getattr(s, band):,}" for band in some] + [f"{s.overridden:,}"] * people
+        rows.append([output.plain(s.code), s.kind, output.plain(s.state), *counts])
     headings = [Heading("code"), Heading("kind"), Heading("state"), *(Heading(band, "right") for band in some)]
-    headings += [Heading("by hand", "right")] * people + [Heading("")] * bar
-
-    def cells(s: ColumnSummary) -> list[Cell]:
-        counts = [getattr(s, band) for band in bands]
-        row: list[Cell] = [output.plain(s.code), s.kind, output.plain(s.state)]
-        row += [f"{getattr(s, band):,}" for band in some]
-        row += [f"{s.overridden:,}"] * people
-        return row + [drawing.shares(counts, 24)] * bar
-
-    output.write_table(headings, map(cells, summaries))
+    headings += [Heading("by hand", "right")] * people
+    room = output.room_beside(headings, rows)
+    if output.on_terminal() and room >= LEAST_BAR:
+        headings.append(Heading(""))
+        for row, s in zip(rows, summaries, strict=True):
+            row.append(drawing.shares([getattr(s, band) for band in bands], min(room, MOST_BAR)))
+    output.write_table(headings, rows)
 
 
 @verb(examples="sextant prompts\nsextant prompts dalmatian sunflower")
@@ -158,7 +159,7 @@ def inspect(run: Invocation, code: str, center: float | None, scale: float | Non
 
     --center and --scale count the bands anew for another calibration, and change nothing.
     """
-    width = min(output.width(), 110)
+    width = output.width()
     default = drawing.bins_in(width) if run.form == "table" else BINS
     with run.collection() as photos:
         found = photos.inspect(code, center=center, scale=scale, bins=bins or default)

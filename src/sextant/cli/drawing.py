@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sextant.output import Cell, Span, plain
@@ -15,6 +16,7 @@ BANDS = (("█", "green"), ("▓", "yellow"), ("░", "dim"), (" ", ""))
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 HEIGHT = 9
 MARGIN = 9  # what stands left of the axis
+ROOM = 0.7  # of the width goes to the bins, the rest to the way out to band edges
 
 
 def shares(counts: Sequence[int], width: int) -> list[Span]:
@@ -30,8 +32,8 @@ def shares(counts: Sequence[int], width: int) -> list[Span]:
 
 
 def bins_in(width: int) -> int:
-    """How many bins a histogram has room for, one column each."""
-    return max(10, min(72, width - MARGIN - 2))
+    """How many bins a histogram has room for, one column each, with some left for band edges beyond its ends."""
+    return max(10, int(ROOM * min(100, width - MARGIN)))
 
 
 def inspection(found: Inspection, width: int) -> Iterator[Cell]:
@@ -48,7 +50,7 @@ def inspection(found: Inspection, width: int) -> Iterator[Cell]:
         + ([f"{found.missing:,} missing"] if found.missing else [])
     )
     yield ""
-    yield from _histogram(found, width - MARGIN - 2)
+    yield from _histogram(found, max(10, min(100, width - MARGIN)))
     yield ""
     yield from _bands(found)
 
@@ -58,41 +60,70 @@ def _curve(found: Inspection) -> str:
     return str(found.calibration["kind"]) + (f" ({', '.join(values)})" if values else "")
 
 
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Counts over equal steps of logits from `low` to `high`; `each` columns a step."""
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+    each: int
+
+    @property
+    def columns(self) -> int:
+        return len(self.counts) * self.each
+
+    def logit(self, column: int) -> float:
+        """Where a column begins."""
+        return self.low + (self.high - self.low) * column / self.columns
+
+    def column(self, logit: float) -> int | None:
+        """The column of a logit; None outside the picture."""
+        if not self.low <= logit <= self.high or self.low == self.high:
+            return None
+        return min(self.columns - 1, int(self.columns * (logit - self.low) / (self.high - self.low)))
+
+
+def _axis(found: Inspection, width: int) -> _Axis:
+    """The bins folded to fit, and widened by empty ones to reach the band edges where those are near."""
+    fold = -(-len(found.counts) // width)
+    counts = [sum(found.counts[i : i + fold]) for i in range(0, len(found.counts), fold)]
+    step = fold * (found.edges[-1] - found.edges[0]) / len(found.counts)
+    low, high = found.edges[0], found.edges[0] + step * len(counts)
+    for edge in (found.tentative_from, found.accepted_from):
+        room = width - len(counts)
+        if edge is None or not step:
+            continue
+        before, after = (low - edge) / step, (edge - high) / step
+        if 0 < before < room - 1:
+            counts = [0] * (int(before) + 1) + counts
+            low -= step * (int(before) + 1)
+        elif 0 <= after < room - 1:
+            counts += [0] * (int(after) + 1)
+            high += step * (int(after) + 1)
+    return _Axis(low, high, tuple(counts), max(1, width // len(counts)))
+
+
 def _histogram(found: Inspection, width: int) -> Iterator[Cell]:
     """The counts as columns of blocks over an axis of logits, with the edges of the bands marked."""
-    each = max(1, width // len(found.counts))
-    fold = -(-len(found.counts) // width)  # more bins than columns: neighbours are drawn as one
-    counts = [sum(found.counts[i : i + fold]) for i in range(0, len(found.counts), fold)]
-    columns, highest = len(counts) * each, max(counts)
-    styles = [_style_at(found, i / len(counts)) for i in range(len(counts))]
-    marks = {c for _, _, c in _edges(found, columns) if c is not None}
-    levels = [0 if n == 0 else max(1, round(8 * HEIGHT * n / highest)) for n in counts]
+    axis = _axis(found, width)
+    highest = max(axis.counts)
+    edges = {"tentative": found.tentative_from, "accepted": found.accepted_from}
+    marks = {axis.column(edge) for edge in edges.values() if edge is not None}
+    levels = [0 if n == 0 else max(1, round(8 * HEIGHT * n / highest)) for n in axis.counts]
     for row in reversed(range(HEIGHT)):
-        label = f"{highest:,}" if row == HEIGHT - 1 else ""
-        spans: list[Span] = [(f"{label:>{MARGIN - 2}} │", "")]
-        for i in range(columns):
-            block = EIGHTHS[min(8, max(0, levels[i // each] - 8 * row))]
-            spans.append(("┊", "cyan") if block == " " and i in marks else (block, styles[i // each]))
+        spans: list[Span] = [(f"{f'{highest:,}' if row == HEIGHT - 1 else '':>{MARGIN - 2}} │", "")]
+        for i in range(axis.columns):
+            block = EIGHTHS[min(8, max(0, levels[i // axis.each] - 8 * row))]
+            line = block == " " and i in marks
+            spans.append(("┊", "cyan") if line else (block, _style(found, axis.logit(i - i % axis.each))))
         yield _merged(spans)
-    axis = "".join("┴" if i in marks else "─" for i in range(columns))
-    yield f"{'0':>{MARGIN - 2}} └{axis}"
-    left, right = f"{found.edges[0]:.4g}", f"{found.edges[-1]:.4g}"
-    yield " " * MARGIN + left + " " * max(1, columns - len(left) - len(right)) + right
-    for name, logit, column in _edges(found, columns):
-        yield _mark(name, logit, column, columns)
-
-
-def _edges(found: Inspection, columns: int) -> list[tuple[str, float, int | None]]:
-    """The band edges: name, logit, and the column they fall into (None outside the picture)."""
-    low, high = found.edges[0], found.edges[-1]
-    result: list[tuple[str, float, int | None]] = []
-    for name, logit in (("tentative", found.tentative_from), ("accepted", found.accepted_from)):
-        if logit is not None:
-            inside = low <= logit <= high and high > low
-            result.append(
-                (name, logit, min(columns - 1, int(columns * (logit - low) / (high - low))) if inside else None)
-            )
-    return result
+    yield f"{'0':>{MARGIN - 2}} └" + "".join("┴" if i in marks else "─" for i in range(axis.columns))
+    left, right = f"{axis.low:.4g}", f"{axis.high:.4g}"
+    yield " " * MARGIN + left + " " * max(1, axis.columns - len(left) - len(right)) + right
+    for name, edge in edges.items():
+        if edge is not None:
+            yield _mark(name, edge, axis.column(edge), axis.columns)
 
 
 def _mark(name: str, logit: float, column: int | None, columns: int) -> Cell:
@@ -100,16 +131,15 @@ def _mark(name: str, logit: float, column: int | None, columns: int) -> Cell:
     words = f"{name} from {logit:.5g}"
     if column is None:
         return [(" " * MARGIN + words + ", outside this picture", style)]
-    room = columns - column - 1
-    line = " " * column + "▲ " + words if room > len(words) else (words + " ▲").rjust(column + 1)
+    right = columns - column - 1 > len(words)
+    line = " " * column + "▲ " + words if right else (words + " ▲").rjust(column + 1)
     return [(" " * MARGIN + line, style)]
 
 
-def _style_at(found: Inspection, share: float) -> str:
-    """The colour of the bin that begins at this share of the axis."""
+def _style(found: Inspection, logit: float) -> str:
+    """The colour of the band that a logit falls into."""
     if found.tentative_from is None or found.accepted_from is None:
         return ""
-    logit = found.edges[0] + share * (found.edges[-1] - found.edges[0])
     return "green" if logit >= found.accepted_from else "yellow" if logit >= found.tentative_from else "dim"
 
 
@@ -126,6 +156,7 @@ def _merged(spans: Sequence[Span]) -> list[Span]:
 
 def _bands(found: Inspection) -> Iterator[Cell]:
     counts = {"accepted": found.accepted, "tentative": found.tentative, "rejected": found.rejected}
+    counts |= {"unknown": found.missing} if found.missing else {}
     total = max(1, sum(counts.values()))
     for (name, count), (glyph, style) in zip(counts.items(), BANDS, strict=False):
         bar = glyph * (0 if not count else max(1, round(40 * count / total)))

@@ -30,6 +30,10 @@ sextant search "a sunset over the sea"     rank by resemblance
 """
 
 
+class _ReaderGone(Exception):
+    """Whoever reads standard output has enough."""
+
+
 class Program(click.Group):
     """The verbs of `verbs.VERBS`, each imported when it is asked for."""
 
@@ -68,6 +72,13 @@ class Program(click.Group):
         with formatter.section("To begin"):
             formatter.write("".join(f"  {line}\n" for line in EXAMPLES.strip().splitlines()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, but a reader that has gone away is this program's to deal with, not click's."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Runs a command line and exits."""
         extra = {k: v for k, v in extra.items() if k not in ("prog_name", "standalone_mode")}
@@ -80,9 +91,9 @@ def _status(run: Any) -> int:
         result = run()
         sys.stdout.flush()
         return result if isinstance(result, int) else OK
-    except BrokenPipeError:
+    except (_ReaderGone, BrokenPipeError):
         _silence()
-        return OK  # whoever reads has enough; nothing failed
+        return OK  # nothing failed
     except (click.Abort, KeyboardInterrupt):
         note("stopped")
         return INTERRUPTED
@@ -96,7 +107,7 @@ def _status(run: Any) -> int:
         return MISUSED if isinstance(error, UsageError) else FAILED
     except Exception as error:  # noqa: BLE001 - a person gets one line, whatever went wrong
         _trace()
-        failure(f"{type(error).__name__}: {error}")
+        failure(f"{type(error).__name__}: {error}".splitlines()[0])
         if not _debugging():
             note("SEXTANT_DEBUG=1 shows where this happened.")
         return FAILED

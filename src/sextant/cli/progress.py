@@ -65,20 +65,26 @@ def as_json(progress: Progress) -> dict[str, Any]:
 
 @contextmanager
 def _bar(verb: str, what: str) -> Iterator[Report]:
+    """A bar that appears with the first report, so that whatever an encoder says while it loads stays above it."""
     from rich import progress as rich
     from rich.console import Console
 
     columns = (
         rich.TextColumn(verb),
-        rich.BarColumn(bar_width=None),
+        rich.BarColumn(),
         rich.MofNCompleteColumn(),
-        rich.TextColumn(f"{what} · {{task.fields[rate]:,.0f}} a second"),
-        rich.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        rich.TextColumn(f"{what} · {{task.fields[rate]:,.0f}} a second ·"),
+        rich.TimeRemainingColumn(compact=True),
+        rich.TextColumn("left"),
     )
-    with rich.Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as bar:
-        task = bar.add_task(verb, total=None, rate=0.0)
+    bar = rich.Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
+    task = bar.add_task(verb, total=None, rate=0.0)
 
-        def report(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total or None, rate=progress.rate)
+    def report(progress: Progress) -> None:
+        bar.update(task, completed=progress.done, total=progress.total or None, rate=progress.rate)
+        bar.start()
 
+    try:
         yield report
+    finally:
+        bar.stop()
