@@ -41,12 +41,12 @@ class PixelPreparation:
 
     def _resize(self, image: Image.Image) -> Image.Image:
         side = self.card.image_size
+        (width, height), box = _extent(image)
         if self.card.resize_mode == "squash":
-            return image.resize((side, side), self._filter)
-        width, height = image.size
+            return image.resize((side, side), self._filter, box=box)
         # the longer side is cut off, not rounded: so do torchvision and transformers
         size = (side, int(side * height / width)) if width <= height else (int(side * width / height), side)
-        return image if image.size == size else image.resize(size, self._filter)
+        return image if image.size == size else image.resize(size, self._filter, box=box)
 
     def _crop(self, image: Image.Image) -> Image.Image:
         """The middle. Where it falls between two pixels, transformers goes left, torchvision to the nearest even."""
@@ -55,3 +55,14 @@ class PixelPreparation:
         if self.card.crop_rounding == "nearest":
             left, top = round(left), round(top)
         return image.crop((int(left), int(top), int(left) + side, int(top) + side))
+
+
+def _extent(image: Image.Image) -> tuple[tuple[int, int], tuple[float, float, float, float] | None]:
+    """The full size of a picture and the box to resize from: `images.decode` notes both where it scaled a JPEG.
+
+    A note that has travelled on to a cut or resized copy does not fit its size any more, and is left aside.
+    """
+    full, box = image.info.get("extent", (image.size, None))
+    if box is not None and (box[2] - box[0] <= image.width - 1 or box[3] - box[1] <= image.height - 1):
+        return image.size, None
+    return full, box
