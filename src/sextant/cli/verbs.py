@@ -15,6 +15,9 @@ class Verb:
 
 
 SECTIONS: Mapping[str, Mapping[str, Verb]] = {
+    "Look around": {
+        "demo": Verb("demo", "Draw a collection, tag it, ask it, and hold the answers against the truth."),
+    },
     "Images and columns": {
         "add": Verb("adding", "Embed every new image; what is known is not read again."),
         "tag": Verb("columns", "Make a column of every attribute in a vocabulary."),
