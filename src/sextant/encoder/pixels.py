@@ -63,6 +63,7 @@ def _extent(image: Image.Image) -> tuple[tuple[int, int], tuple[float, float, fl
     A note that has travelled on to a cut or resized copy does not fit its size any more, and is left aside.
     """
     full, box = image.info.get("extent", (image.size, None))
-    if box is not None and (box[2] - box[0] <= image.width - 1 or box[3] - box[1] <= image.height - 1):
+    if box is None:
         return image.size, None
-    return full, box
+    fits = 0 <= image.width - (box[2] - box[0]) < 1 and 0 <= image.height - (box[3] - box[1]) < 1
+    return (full, box) if fits else (image.size, None)
