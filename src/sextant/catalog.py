@@ -20,6 +20,7 @@ from sextant.schema import (
     calibrations,
     descriptions,
     labels,
+    levels,
     overrides,
     samples,
     tags,
@@ -159,6 +160,21 @@ class Catalog(Database):
             values["calibration"] = json.loads(values["calibration"])
             values["measured"] = json.loads(values["measured"])
             yield CalibrationRecord(**values)
+
+    # what a collection makes of phrases that mean nothing to it
+
+    def put_level(self, encoder: str, background_hash: str, level: Mapping[str, Any]) -> None:
+        """Keeps the level (a JSON value) that free queries are judged by, for one list of background prompts."""
+        with self._writing() as connection:
+            connection.execute(levels.delete().where(levels.c.encoder == encoder))
+            row = {"encoder": encoder, "background_hash": background_hash, "level": json.dumps(level), "at": now()}
+            connection.execute(levels.insert().values(**row))
+
+    def level(self, encoder: str, background_hash: str) -> dict[str, Any] | None:
+        """The level that is kept for this list of prompts."""
+        c = levels.c
+        row = self._one(sa.select(c.level).where(c.encoder == encoder, c.background_hash == background_hash))
+        return dict(json.loads(row.level)) if row else None
 
     # labels
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sextant import add as adding
-from sextant import columns, exchange, ingest, manifest, search, settings, vocabulary
+from sextant import columns, exchange, ingest, manifest, settings, vocabulary
+from sextant import find as finding
 from sextant import labels as labelling
 from sextant import tag as tagging
 from sextant.catalog import Label, Override
-from sextant.columns import Direction
 from sextant.edges import Edges
 from sextant.encoders import Loader, load_model
 from sextant.errors import CollectionError, UsageError
@@ -31,7 +30,6 @@ from sextant.types import (
     ColumnEvaluation,
     ColumnSummary,
     CountEstimate,
-    Floats,
     Inspection,
     Progress,
     Promise,
@@ -283,12 +281,6 @@ class Collection(Edges):
         view = self.view([n for n in {*names, *([key] if key else [])} if n not in KINDS])
         return Rows(view.select(parsed, names, sort, limit))
 
-    def known(self) -> dict[str, rules.Kind]:
-        """Every name that a rule may use, and its kind."""
-        encoder = self.manifest.encoder
-        codes = self.codes() if encoder else ()
-        return {**KINDS, **dict.fromkeys(codes, "attribute")}  # type: ignore[dict-item]
-
     def sql(self, select: str) -> Rows:
         """One read-only SELECT over `images`, `bands` and `feature_image_attribute`."""
         from sextant import sql
@@ -298,56 +290,24 @@ class Collection(Edges):
         return Rows(sql.run(select, tables, memory=f"{self.settings.memory_mb}MB"))
 
     def search(
-        self, text: str, *, negatives: Sequence[str] = (), limit: int = 20, where: str | None = None
+        self,
+        text: str,
+        *,
+        negatives: Sequence[str] = (),
+        limit: int = 20,
+        where: str | None = None,
+        threshold: float = 0.0,
     ) -> SearchResult:
-        """The images most like a phrase, best first, exactly; `where` is a rule that every hit satisfies."""
-        if not text.strip():
-            raise UsageError("say what to search for: the query is empty")
-        direction = columns.directions_of([text.strip()], list(negatives), self.phrases())
-        return self._ranked(text.strip(), direction, limit, where, leave_out=None)
+        """The images most likely to show a phrase, best first, exactly; `where` is a rule that every hit satisfies.
+
+        Confidences come from the same prior as those of unlabelled columns. `threshold` leaves out hits below it. When
+        nothing here is likely to show the phrase, the hints say so.
+        """
+        return finding.search(self, text, negatives=negatives, limit=limit, where=where, threshold=threshold)
 
     def similar(self, image: str, *, limit: int = 20, where: str | None = None) -> SearchResult:
         """The images most like one of the collection (id or path) or like a file elsewhere; itself is left out."""
-        view = self.view()
-        found = view.find(image)
-        vector = self.vectors.vector(found) if found else None
-        if vector is None:
-            found, vector = self._embed_file(image)
-        return self._ranked(image, Direction(vector, None), limit, where, leave_out=found)
-
-    def _embed_file(self, image: str) -> tuple[str, Floats]:
-        path = Path(image).expanduser()
-        if not path.is_file():
-            raise UsageError(f"no image '{image}' in the collection, and no such file")
-        return ingest.embed_file(path, self.encoder())
-
-    def _ranked(
-        self, query: str, direction: Direction, limit: int, where: str | None, leave_out: str | None
-    ) -> SearchResult:
-        if limit < 1:
-            raise UsageError(f"limit must be at least 1, not {limit}")
-        scale, bias = self.scale
-        view = self.view()
-        paths = dict(zip(view.ids.to_pylist(), view.paths.to_pylist(), strict=True))
-        among = frozenset(self.query(where).table["id"].to_pylist()) if where else frozenset(paths)
-        ranked = search.nearest(
-            self.vectors,
-            direction.positive,
-            direction.negatives,
-            scale=scale,
-            bias=bias,
-            limit=limit,
-            among=among - {leave_out},
-        )
-        chosen = self.vocabulary
-        curve = columns.query_calibration(chosen)
-        result = search.answer(query, ranked, paths, curve, scale=scale, bias=bias)
-        return result if result.hits else replace(result, hints=self._hints(len(view), where))
-
-    def _hints(self, images: int, where: str | None) -> tuple[str, ...]:
-        if not images:
-            return ("the collection has no images: sextant add FOLDER",)
-        return (f"no image satisfies the rule: {where}",) if where else ()
+        return finding.similar(self, image, limit=limit, where=where)
 
     # in and out
 

@@ -96,15 +96,6 @@ def logits_by_code(
     return {code: np.ascontiguousarray(table[:, i]) for i, code in enumerate(directions)}
 
 
-def query_calibration(vocabulary: Vocabulary | None) -> Calibration:
-    """The curve of a phrase that has no column."""
-    held = vocabulary
-    return curves.fixed(
-        _first(held.center if held else None, DEFAULTS["center"]),
-        _first(held.scale if held else None, DEFAULTS["scale"]),
-    )
-
-
 def _first(*values: float | None) -> float:
     return next(v for v in values if v is not None)
 

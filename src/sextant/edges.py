@@ -16,10 +16,11 @@ from sextant.catalog import Catalog
 from sextant.encoders import Encoders, Loader, Phrases, adopted, key_of, stored
 from sextant.errors import CollectionError, UsageError
 from sextant.manifest import Manifest
+from sextant.maths import rules
 from sextant.settings import Settings
 from sextant.store import Store, Vectors
 from sextant.types import Encoder
-from sextant.view import View
+from sextant.view import KINDS, View
 from sextant.vocabulary import Vocabulary, did_you_mean
 
 
@@ -127,6 +128,12 @@ class Edges:
         chosen = self.vocabulary
         known = chosen.codes() if chosen else ()
         return (*known, *(c for c in self.vectors.columns() if c not in known))
+
+    def known(self) -> dict[str, rules.Kind]:
+        """Every name that a rule may use, and its kind."""
+        encoder = self.manifest.encoder
+        codes = self.codes() if encoder else ()
+        return {**KINDS, **dict.fromkeys(codes, "attribute")}  # type: ignore[dict-item]
 
     def located(self) -> dict[str, str]:
         """The id behind every known path."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sextant.background import background_prompts
+from sextant.background import background_hash, background_prompts
 from sextant.edges import Edges
 from sextant.errors import ModelError
 from sextant.maths import calibration as curves
@@ -25,25 +27,41 @@ class Unlabelled:
     """What an encoder's card and the collection's own background say about any column that nobody has labelled.
 
     `known` is False where they say nothing: fewer than twenty images, or an encoder that is not at hand and never said
-    what it makes of the background prompts.
+    what it makes of the background prompts. What was found is kept and used again unless `fresh`.
     """
 
-    def __init__(self, edges: Edges) -> None:
-        from sextant.maths import components, mixture
+    def __init__(self, edges: Edges, *, fresh: bool = False) -> None:
+        from sextant.maths import mixture
 
         self._mixture = mixture
-        logits = background_logits(edges)
-        self.known = logits is not None and len(logits) >= mixture.LEAST_IMAGES
-        if logits is not None and self.known:
-            own = edges.manifest.prior
-            self.card = mixture.Prior.from_params(own) if own else components.unknown_prior(logits)
-            self.level = mixture.background_level(logits, self.card.weight)
+        name, catalog = edges.vectors.name, edges.catalog
+        kept = None if fresh else catalog.level(name, background_hash())
+        if kept is None:
+            kept = _measured(edges)
+            if kept is not None:
+                catalog.put_level(name, background_hash(), kept)
+        self.known = kept is not None
+        if kept is not None:
+            self.card = mixture.Prior.from_params(kept)
+            self.level = self.card.level
 
     def curve(self, logits: ArrayLike, background: ArrayLike) -> Calibration:
         """The curve of a column from its logits (n,) and the images' background (n,)."""
         if not self.known:
             return curves.fixed()
         return self._mixture.prior(logits, background, self.card, self.level)
+
+
+def _measured(edges: Edges) -> dict[str, Any] | None:
+    """The card's prior with this collection's own level in place of the card's, as JSON values."""
+    from sextant.maths import components, mixture
+
+    logits = background_logits(edges)
+    if logits is None or len(logits) < mixture.LEAST_IMAGES:
+        return None
+    own = edges.manifest.prior
+    card = mixture.Prior.from_params(own) if own else components.unknown_prior(logits)
+    return replace(card, level=mixture.background_level(logits, card.weight)).to_params()
 
 
 def background_logits(edges: Edges) -> Floats | None:
@@ -82,7 +100,7 @@ def default_curves(
 
 
 def _priors(edges: Edges, attributes: Sequence[Attribute]) -> dict[str, Calibration]:
-    unlabelled = Unlabelled(edges)
+    unlabelled = Unlabelled(edges, fresh=True)
     found: dict[str, Calibration] = {}
     for start in range(0, len(attributes), COLUMNS_AT_ONCE):
         codes = [a.code for a in attributes[start : start + COLUMNS_AT_ONCE]]

@@ -93,13 +93,23 @@ labels = sa.Table(
 )
 
 
+levels = sa.Table(
+    "levels",
+    TABLES,
+    sa.Column("encoder", sa.Text, primary_key=True),
+    sa.Column("background_hash", sa.Text, nullable=False),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+
+
 def _first_tables(connection: Connection) -> None:
     tables = [vocabularies, texts, calibrations, overrides, tags, descriptions]
     TABLES.create_all(connection, tables=tables)
 
 
 def _label_tables(connection: Connection) -> None:
-    TABLES.create_all(connection, tables=[samples, labels])
+    TABLES.create_all(connection, tables=[samples, labels, levels])
 
 
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables, _label_tables)

@@ -1,76 +1,46 @@
 """Ranked retrieval over stored vectors: a phrase or a picture in, the most alike images out, exactly.
 
-Vectors are streamed in batches and only the best are kept, so memory does not grow with the collection. This stage
-knows nothing of encoders: it is handed a direction.
+Vectors are streamed in batches, so memory grows by a few bytes an image. This stage knows nothing of encoders or
+calibrations: it is handed a direction, and gives back logits or a ranking.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from sextant.maths import calibration as curves
 from sextant.maths import logits as maths
-from sextant.maths.calibration import Calibration
 from sextant.tables import steadily
-from sextant.types import Floats, Hit, SearchResult
+from sextant.types import Floats
 from sextant.vectors import Vectors
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """The best images of a ranking, best first: ids (k) and logits (k)."""
+def logits(
+    vectors: Vectors, positive: Floats, negatives: Floats | None, *, scale: float, bias: float
+) -> tuple[pa.Array, Floats]:
+    """Ids and logits (n,) of every image for a direction (dim,)."""
 
-    ids: list[str]
-    logits: NDArray[np.float32]
-
-
-def nearest(
-    vectors: Vectors,
-    positive: Floats,
-    negatives: Floats | None = None,
-    *,
-    scale: float,
-    bias: float,
-    limit: int,
-    among: frozenset[str] | None = None,
-) -> Ranked:
-    """The `limit` images of highest logit for a direction (dim,); ties go by id, so an answer is always the same.
-
-    `among` keeps the answer to these ids; nothing outside it is ever traded for something inside it.
-    """
-
-    def ranked() -> Ranked:
-        best: list[tuple[float, str]] = []
+    def read() -> tuple[pa.Array, Floats]:
+        names: list[pa.Array] = [pa.array([], pa.string())]
+        values: list[Floats] = [np.zeros(0, np.float32)]
         for ids, rows in vectors.batches():
-            values = maths.logits(rows, positive, negatives, scale=scale, bias=bias)
-            best = heapq.nsmallest(limit, best + _leaders(ids, values, limit, among))
-        return Ranked([i for _, i in best], np.array([-v for v, _ in best], np.float32))
+            names.append(pa.array(ids, pa.string()))
+            values.append(maths.logits(rows, positive, negatives, scale=scale, bias=bias))
+        return pa.concat_arrays(names), np.concatenate(values)
 
-    return steadily(ranked)
-
-
-def answer(
-    query: str, ranked: Ranked, paths: Mapping[str, str], curve: Calibration, *, scale: float, bias: float
-) -> SearchResult:
-    """A ranking as hits with their paths and what a curve makes of their logits; `query` is what they resemble."""
-    confidence = curves.confidence(curve, ranked.logits)
-    hits = [
-        Hit(image, paths[image], (float(z) - bias) / scale, float(z), float(p), query)
-        for image, z, p in zip(ranked.ids, ranked.logits, confidence, strict=True)
-    ]
-    return SearchResult(query, "uncalibrated", tuple(hits))
+    return steadily(read)
 
 
-def _leaders(ids: Sequence[str], values: Floats, limit: int, among: frozenset[str] | None) -> list[tuple[float, str]]:
-    """The candidates of one batch as (−logit, id). Every tie with the last of them is kept, for the ids to decide."""
-    allowed = np.arange(len(ids)) if among is None else np.array([k for k, i in enumerate(ids) if i in among], np.intp)
-    scores = values[allowed]
-    if len(scores) > limit:
-        cut = np.partition(scores, len(scores) - limit)[len(scores) - limit]
-        allowed = allowed[scores >= cut]
-    return [(-float(values[k]), ids[k]) for k in allowed]
+def best(scores: NDArray[np.float64], ids: pa.Array, limit: int, allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The rows of the `limit` highest scores among the allowed ones; ties go by id, NaN is never ranked.
+
+    The choice is made after the filter, so no match is lost to it.
+    """
+    rows = np.flatnonzero(allowed & ~np.isnan(scores))
+    if len(rows) > limit:
+        cut = np.partition(scores[rows], len(rows) - limit)[len(rows) - limit]
+        rows = rows[scores[rows] >= cut]  # every tie with the last, for the ids to decide
+    names = ids.take(pa.array(rows)).to_pylist()
+    order = sorted(range(len(rows)), key=lambda k: (-scores[rows[k]], names[k]))
+    return rows[np.array(order[:limit], np.intp)]

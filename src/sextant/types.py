@@ -173,13 +173,16 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One image of an answer. `matched` is the prompt, or the image, that it resembles."""
+    """One image of an answer. `matched` is the prompt, or the image, that it resembles.
+
+    `confidence` is None for a likeness of pictures, which is no probability of anything.
+    """
 
     id: str
     path: str
     cosine: float
     logit: float
-    confidence: float
+    confidence: float | None
     matched: str
 
 

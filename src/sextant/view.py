@@ -234,6 +234,10 @@ class View:
         place = pc.index_in(self.ids, value_set=_whole(table["id"]))
         return {name: _floats(_whole(table[name]).take(place)) for name in table.column_names if name != "id"}
 
+    def aligned(self, ids: pa.Array, values: Floats) -> Floats:
+        """Values by image id in the order of this view; NaN for an image that has none."""
+        return self._aligned(pa.table({"id": ids, "values": values}))["values"]
+
     def _judged(self, code: str) -> AttributeValues:
         confidence = self.confidence(code, self.calibration(code))
         source = np.full(len(self), MODEL, object)
@@ -277,12 +281,16 @@ class View:
 
     # tables
 
+    def mask(self, rule: rules.Rule) -> NDArray[np.bool_]:
+        """The images (n,) for which a rule is true."""
+        values = {n: self.fact_values(n) if n in KINDS else self.values(n) for n in rule.names}
+        return rules.evaluate(rule, values, len(self))
+
     def select(self, rule: rules.Rule, names: Sequence[str], sort: str | None, limit: int | None) -> pa.Table:
         """id, path and `names` of the images for which a rule is true; `sort` is a name, with `-` for descending."""
         key = sort.removeprefix("-") if sort else "path"
         needed = dict.fromkeys([*rule.names, *names, key])
-        values = {n: self.fact_values(n) if n in KINDS else self.values(n) for n in needed}
-        chosen = pa.array(np.flatnonzero(rules.evaluate(rule, values, len(self))))
+        chosen = pa.array(np.flatnonzero(self.mask(rule)))
         shown = {n: self.fact(n) if n in KINDS else nullable(self.values(n).confidence) for n in needed}
         table = pa.table({"id": self.ids, "path": self.paths, **shown}).take(chosen)
         if sort:
