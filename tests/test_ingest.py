@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeEncoder, attributes, many, opened, picture, pictures, vocabulary
 from PIL import Image
 
 import sextant.images
+from fakes import FakeEncoder, attributes, many, opened, picture, pictures, vocabulary
 from sextant.errors import ImageError, UsageError
 from sextant.ingest import ahead
 from sextant.types import Floats
@@ -134,7 +134,7 @@ def test_only_what_lies_below_the_added_folder_can_be_missing(tmp_path: Path) ->
 def test_a_file_that_cannot_be_looked_at_is_not_dropped_as_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (file,) = pictures(tmp_path / "p", "red")
+    pictures(tmp_path / "p", "red")
     photos = opened(tmp_path)
     photos.add(tmp_path / "p")
     real_scandir, real_lstat = os.scandir, Path.lstat

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from fakes import opened, picture, pictures
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fakes import opened, picture, pictures
 from sextant.types import Skipped
 from sextant.walk import Candidate, name_of, printable, walk
 
@@ -45,7 +45,9 @@ def test_the_same_file_named_twice_is_met_once(tmp_path: Path, monkeypatch: pyte
     pictures(tmp_path, "red")
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "red.png"
-    assert walked(tmp_path, "red.png", "./red.png", file, tmp_path, file.as_uri(), "*.png", "../*/red.png") == ["red.png"]
+    assert walked(tmp_path, "red.png", "./red.png", file, tmp_path, file.as_uri(), "*.png", "../*/red.png") == [
+        "red.png"
+    ]
 
 
 def test_patterns_match_across_folders(tmp_path: Path) -> None:
@@ -125,7 +127,9 @@ def test_a_name_that_is_not_utf8_is_skipped_in_printable_words(tmp_path: Path) -
     assert skipped(tmp_path, tmp_path) == {"caf\\xe9.png": "the file name is not valid UTF-8: rename it"}
 
 
-@pytest.mark.parametrize("name", ["a\nb", 'say "cheese"', "<script>alert(1)</script>", "=1+1", "a,b;c", "日本", "'", "\u2028"])
+@pytest.mark.parametrize(
+    "name", ["a\nb", 'say "cheese"', "<script>alert(1)</script>", "=1+1", "a,b;c", "日本", "'", "\u2028"]
+)
 def test_odd_names_are_kept_to_the_letter(tmp_path: Path, name: str) -> None:
     file = picture(tmp_path / "p" / f"{name.replace('/', '')}.png", "red")
     photos = opened(tmp_path)
