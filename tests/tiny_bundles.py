@@ -1,4 +1,4 @@
-"""Bundles whose vectors can be computed in the head: a picture is its mean colour, a text the sum of its colour words."""
+"""Bundles whose vectors can be computed in the head: a picture is its mean colour, a text a sum of colours."""
 
 from __future__ import annotations
 
@@ -72,6 +72,9 @@ def textual(batch: int | str = "n", text_type: int = TensorProto.INT32) -> Any:
     table = np.zeros((len(WORDS), 3), np.float32)
     for word, colour in COLOURS.items():
         table[WORDS[word]] = colour
+    # too little to be seen beside a colour, enough to give a text without one a direction
+    table[WORDS["<eos>"]], table[WORDS["<unk>"]] = (0, 0, 1e-7), (1e-7, 2e-7, 3e-7)
+    table[WORDS["nothing"]] = np.nan
     nodes = [
         helper.make_node("Gather", ["table", "text"], ["words"]),
         helper.make_node("ReduceSum", ["words", "axes"], ["embedding"], keepdims=0),

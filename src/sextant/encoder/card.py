@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,12 +20,13 @@ SIGMOID_SCALE, SIGMOID_BIAS = 112.0, -15.0
 """In the middle of the published sigmoid-trained models; used, and marked as assumed, where nothing better is known."""
 
 Three = tuple[float, float, float]
+Spread = Annotated[float, Field(gt=1e-6)]
 
 
 class Card(BaseModel):
     """What has to be known of an encoder besides its weights. Sizes in pixels, lengths in tokens."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), allow_inf_nan=False)
 
     format: int = FORMAT
     name: str = Field(min_length=1)
@@ -37,7 +38,7 @@ class Card(BaseModel):
     crop_rounding: Literal["floor", "nearest"] = "floor"
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     mean: Three
-    std: Three
+    std: tuple[Spread, Spread, Spread]
     context_length: int = Field(gt=0)
     pad_id: int = Field(ge=0)
     pad_side: Literal["right", "left"] = "right"

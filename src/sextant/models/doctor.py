@@ -64,6 +64,29 @@ def golden(encoder: Encoder) -> dict[str, Any]:
 
 def doctor(encoder: Encoder, *, precisions: Sequence[str] = ("bf16", "int8")) -> DoctorReport:
     """Examine an encoder. For a bundle, `precisions` are tried as well and compared with fp32."""
+    bundle = encoder if isinstance(encoder, OnnxEncoder) else None
+    image_rate = text_rate = 0.0
+    try:
+        checks = _checks(encoder)
+        image_rate, text_rate = _rates(encoder)
+    except ModelError as error:
+        checks = [Check("pictures and texts", False, str(error))]
+    return DoctorReport(
+        name=encoder.name,
+        revision=encoder.revision,
+        device=getattr(encoder, "device", "cpu"),
+        precision=getattr(encoder, "precision", "fp32"),
+        dim=encoder.dim,
+        logit_scale=encoder.logit_scale,
+        logit_bias=encoder.logit_bias,
+        checks=checks,
+        fidelity=_fidelities(bundle, precisions) if bundle is not None else {},
+        images_per_second=image_rate,
+        texts_per_second=text_rate,
+    )
+
+
+def _checks(encoder: Encoder) -> list[Check]:
     started = time.perf_counter()
     rows, texts = _vectors(encoder)
     seconds = time.perf_counter() - started
@@ -73,23 +96,9 @@ def doctor(encoder: Encoder, *, precisions: Sequence[str] = ("bf16", "int8")) ->
         _alone(encoder, texts),
         _distinct(rows),
     ]
-    bundle = encoder if isinstance(encoder, OnnxEncoder) else None
-    if bundle is not None:
-        checks += [_against_golden(bundle, rows, texts), _logits(bundle)]
-    image_rate, text_rate = _rates(encoder)
-    return DoctorReport(
-        name=encoder.name,
-        revision=encoder.revision,
-        device=getattr(encoder, "device", "cpu"),
-        precision=getattr(encoder, "precision", "fp32"),
-        dim=encoder.dim,
-        logit_scale=encoder.logit_scale,
-        logit_bias=encoder.logit_bias,
-        checks=[*checks, Check("time of the first vectors", None, f"{seconds:.1f} s")],
-        fidelity=_fidelities(bundle, precisions) if bundle is not None else {},
-        images_per_second=image_rate,
-        texts_per_second=text_rate,
-    )
+    if isinstance(encoder, OnnxEncoder):
+        checks += [_against_golden(encoder, rows, texts), _logits(encoder)]
+    return [*checks, Check("time of the first vectors", None, f"{seconds:.1f} s")]
 
 
 def _vectors(encoder: Encoder) -> tuple[Floats, Floats]:
