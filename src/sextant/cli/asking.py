@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,10 +17,13 @@ from sextant.output import Cell, Heading
 
 if TYPE_CHECKING:
     from sextant.collection import Collection
-    from sextant.types import Rows, SearchResult
+    from sextant.types import Hit, Rows, SearchResult
 
 HITS = 20
-WIDTH_OF_A_BAR = 12
+REMARKS = {
+    "uncalibrated": "confidences are uncalibrated: trust their order, not their size",
+    "prior": "confidences are a prior: nobody has labelled anything for this phrase",
+}
 
 
 @verb(
@@ -116,7 +119,6 @@ def sql(run: Invocation, select: str) -> None:
 def ranked(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a ranked answer."""
     for option in (
-        click.option("--threshold", type=click.FloatRange(0, 1), metavar="P", help="Leave out what is less sure."),
         click.option("--where", metavar="RULE", help="Only images for which a rule is true."),
         click.option("-k", "limit", type=click.IntRange(min=1), default=HITS, show_default=True, metavar="N",
                      help="How many images."),
@@ -129,28 +131,24 @@ def ranked(command: Callable[..., Any]) -> Callable[..., Any]:
     examples="""
     sextant search "a sunset over the sea"
     sextant search "a red car" --not "a toy car" -k 50
-    sextant search "a portrait" --where "width > 2000 and not drawing"
+    sextant search "a portrait" --where "width > 2000 and not drawing" --threshold 0.5
     """,
 )
 @click.argument("text")
 @click.option("--not", "negatives", metavar="PHRASE", multiple=True, help="What it must not resemble more; repeatable.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Leave out what is less sure.")
 @ranked
 @paths_options
 def search(
-    run: Invocation,
-    text: str,
-    negatives: tuple[str, ...],
-    limit: int,
-    where: str | None,
-    threshold: float | None,
+    run: Invocation, text: str, negatives: tuple[str, ...], threshold: float, limit: int, where: str | None
 ) -> None:
     """Rank images by how well they fit a phrase.
 
     Every image is compared, exactly. The state says what the confidences are worth.
     """
     with run.collection() as photos:
-        found = photos.search(text, negatives=negatives, limit=limit, where=where)
-        _print_found(run, photos, found, threshold)
+        found = photos.search(text, negatives=negatives, limit=limit, where=where, threshold=threshold)
+        _print_found(run, photos, found)
 
 
 @verb(
@@ -162,20 +160,16 @@ def search(
 @click.argument("image", type=click.Path())
 @ranked
 @paths_options
-def similar(run: Invocation, image: str, limit: int, where: str | None, threshold: float | None) -> None:
+def similar(run: Invocation, image: str, limit: int, where: str | None) -> None:
     """Rank images by how much they resemble another.
 
     IMAGE is an id or path of the collection, or any image file. It is left out of the answer itself.
     """
     with run.collection() as photos:
-        _print_found(run, photos, photos.similar(image, limit=limit, where=where), threshold, by_text=False)
+        _print_found(run, photos, photos.similar(image, limit=limit, where=where))
 
 
-def _print_found(
-    run: Invocation, photos: Collection, found: SearchResult, threshold: float | None, *, by_text: bool = True
-) -> None:
-    if threshold is not None:
-        found = replace(found, hits=tuple(hit for hit in found.hits if hit.confidence >= threshold))
+def _print_found(run: Invocation, photos: Collection, found: SearchResult) -> None:
     hits = [asdict(hit) for hit in found.hits]
     match run.form:
         case "json":
@@ -185,24 +179,25 @@ def _print_found(
             output.write_csv(output.rows_of(hits, names))
         case "paths":
             _print_paths(run, photos, [hit.path for hit in found.hits])
-        case "table" if hits:
-            _print_hits(found, by_text=by_text)
         case "table":
-            output.note("nothing here" + (f" of confidence {threshold:g} or more" if threshold else ""))
-            for hint in found.hints:
-                output.note(output.plain(hint))
+            _print_hits(found)
 
 
-def _print_hits(found: SearchResult, *, by_text: bool) -> None:
-    """A table of the hits; between two pictures the cosine says more than a curve that was made for phrases."""
+def _print_hits(found: SearchResult) -> None:
+    """A table of the hits and what to think of them; likeness of two pictures has no confidence."""
+    sure = any(hit.confidence is not None for hit in found.hits)
     headings = [Heading("path"), Heading("cosine", "right")]
-    headings += [Heading("logit", "right"), Heading("confidence", "right")] if by_text else []
+    headings += [Heading("logit", "right"), Heading("confidence", "right")] if sure else []
 
-    def cells(place: int) -> list[Cell]:
-        hit = found.hits[place]
+    def cells(hit: Hit) -> list[Cell]:
         row: list[Cell] = [output.plain(hit.path), output.number(hit.cosine)]
-        return [*row, f"{hit.logit:.2f}", output.confidence(hit.confidence)] if by_text else row
+        return [*row, f"{hit.logit:.2f}", output.confidence(hit.confidence)] if sure else row
 
-    output.write_table(headings, map(cells, range(len(found.hits))))
-    if by_text and found.state != "calibrated":
-        output.note(f"confidences are {found.state}: trust their order, not their size")
+    if found.hits:
+        output.write_table(headings, map(cells, found.hits))
+    elif not found.hints:
+        output.note("nothing here")
+    for hint in found.hints:
+        output.note(output.plain(hint))
+    if sure and found.state in REMARKS:
+        output.note(REMARKS[found.state])

@@ -216,7 +216,8 @@ def _print_table(rows: Sequence[Row], whole: Summary) -> None:
     output.write_line()
     output.write_line(
         f"mean average precision {output.confidence(whole.mean_average_precision)} over {whole.measured} attributes · "
-        f"{_share(whole.precision)} of what was accepted is true · {_share(whole.recall)} of what is true was accepted"
+        f"{whole.right:,} of {whole.accepted:,} accepted cells are true · "
+        f"{whole.right:,} of {whole.positives:,} true cells are accepted"
     )
     for state in dict.fromkeys(r.state for r in rows):
         if state in STATES:

@@ -46,23 +46,31 @@ def page() -> str:
 
 def _verb(name: str) -> Iterator[tuple[str, str]]:
     """The titles and help texts of a verb and of the verbs below it."""
-    with click.Context(cli, info_name="sextant") as above:
+    with _context(cli, "sextant", None) as above:
         command = cli.get_command(above, name)
         if command is None:
             raise LookupError(f"no verb {name}")
         yield name, _help(command, name, above)
         if isinstance(command, click.Group):
-            with click.Context(command, info_name=name, parent=above) as middle:
+            with _context(command, name, above) as middle:
                 for below, sub in command.commands.items():
                     yield f"{name} {below}", _help(sub, below, middle)
 
 
-def _help(command: click.Command, name: str, parent: click.Context | None) -> str:
-    settings = {"help_option_names": ["-h", "--help"]} if parent is None else {}
-    context = click.Context(
-        command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH, **settings
+def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    """The context that the program itself makes, at one width."""
+    return click.Context(
+        command,
+        info_name=name,
+        parent=parent,
+        terminal_width=WIDTH,
+        max_content_width=WIDTH,
+        help_option_names=["-h", "--help"],
     )
-    with context:
+
+
+def _help(command: click.Command, name: str, parent: click.Context | None) -> str:
+    with _context(command, name, parent) as context:
         return f"```text\n{command.get_help(context).rstrip()}\n```\n"
 
 

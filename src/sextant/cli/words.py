@@ -54,7 +54,7 @@ def override(
 def describe(run: Invocation, image: str, tags: tuple[str, ...], untag: tuple[str, ...], text: str | None) -> None:
     """Tag an image by hand, or describe it.
 
-    Rules can ask for both: "tags has summer", "description has evening". IMAGE is an id or a path.
+    Rules can ask for both: "tag('summer') and description contains 'evening'". IMAGE is an id or a path.
     """
     if not tags and not untag and text is None:
         raise click.UsageError("nothing to say: use --tag, --untag or --text")
