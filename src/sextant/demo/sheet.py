@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 PAPER, INK, FAINT = (246, 243, 236), (38, 36, 34), (128, 122, 112)
 RIGHT, WRONG = (46, 125, 80), (190, 74, 58)
 FRAME, SHADOW = (255, 255, 255), (222, 216, 204)
-CELL, GAP, MARGIN, CAPTION, HEADING, TITLE = 200, 16, 36, 30, 54, 84
+CELL, GAP, MARGIN, CAPTION, HEADING, TITLE = 200, 16, 36, 30, 54, 106
 BORDER = 6
 SUPERSAMPLED = 4
 
@@ -44,8 +44,8 @@ def draw(strips: Sequence[Strip], target: Path, *, title: str, subtitle: str) ->
     strip_height = HEADING + CELL + CAPTION + GAP
     sheet = Image.new("RGB", (width, TITLE + MARGIN + len(strips) * strip_height + MARGIN // 2), PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, MARGIN), title, INK, _font(30), anchor="ls", stroke_width=0)
-    pen.text((MARGIN, MARGIN + 14), subtitle, FAINT, _font(15), anchor="lt")
+    pen.text((MARGIN, MARGIN + 22), title, INK, _font(30), anchor="ls")
+    pen.text((MARGIN, MARGIN + 36), subtitle, FAINT, _font(15), anchor="lt")
     pen.line((MARGIN, TITLE, width - MARGIN, TITLE), SHADOW, 2)
     for number, strip in enumerate(strips):
         _strip(sheet, strip, TITLE + GAP + number * strip_height)
