@@ -234,5 +234,14 @@ def test_a_single_image_is_drawn_in_the_band_it_counts_for() -> None:
     assert any(style == "green" and "▁" in text for text, style in spans)
 
 
+def test_a_calibration_of_many_parameters_is_wrapped() -> None:
+    curve = {"id": "x", "kind": "prior", **{f"parameter{n}": n / 7 for n in range(12)}}
+    drawn = lines(inspection((1, 2), 0.0, 1.0, calibration=curve, state="prior", accepted_from=None,
+                             tentative_from=None), 60)  # fmt: skip
+    assert max(map(len, drawn)) <= 60
+    assert drawn[0] == "dog  prior"
+    assert "parameter11 1.571" in " ".join(" ".join(drawn).split())
+
+
 def test_a_column_without_logits_says_so() -> None:
     assert "no image has a logit yet" in lines(inspection((0,), 0.0, 1.0, n=0), 80)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from sextant.output import Cell, Span, plain
@@ -38,7 +39,11 @@ def bins_in(width: int) -> int:
 
 def inspection(found: Inspection, width: int) -> Iterator[Cell]:
     """The lines of `inspect`: what was asked, statistics, the histogram with its band edges, and the bands."""
-    yield [(plain(found.code), "bold"), (f"  {_curve(found)} · {found.state}", "")]
+    kind = str(found.calibration["kind"])
+    said = kind if kind == found.state else f"{kind} · {found.state}"  # a prior is in the state prior
+    yield [(plain(found.code), "bold"), (f"  {said}", "")]
+    values = [f"{k} {v:.4g}" for k, v in found.calibration.items() if isinstance(v, (int, float))]
+    yield from ([(line, "dim")] for line in wrap(", ".join(values), width - 2, initial_indent="  "))
     for prompt in found.prompts:
         yield [("  “" + plain(prompt) + "”", "dim")]
     yield ""
@@ -53,11 +58,6 @@ def inspection(found: Inspection, width: int) -> Iterator[Cell]:
     yield from _histogram(found, max(10, min(100, width - MARGIN)))
     yield ""
     yield from _bands(found)
-
-
-def _curve(found: Inspection) -> str:
-    values = [f"{k} {v:g}" for k, v in found.calibration.items() if isinstance(v, (int, float))]
-    return str(found.calibration["kind"]) + (f" ({', '.join(values)})" if values else "")
 
 
 @dataclass(frozen=True, slots=True)
