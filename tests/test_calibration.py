@@ -13,6 +13,7 @@ from sextant.maths.calibration import (
     confidence,
     fixed,
     group_confidence,
+    histogram_rule,
     log_odds,
     native,
     temperature,
@@ -146,3 +147,12 @@ def test_a_temperature_needs_its_group():
         temperature(0.0)
     with pytest.raises(UsageError):
         group_confidence([[1.0]], -1.0)
+
+
+def test_the_histogram_rule_reads_the_right_tail():
+    logits = np.random.default_rng(0).normal(10, 2, 50_000)
+    found = histogram_rule(np.append(logits, np.nan))
+    assert found.params["center"] == pytest.approx(10 + 1.645 * 2, abs=0.05)
+    assert found.params["scale"] == pytest.approx(1.0, abs=0.02)
+    with pytest.raises(UsageError, match="differ"):
+        histogram_rule([3.0, 3.0])

@@ -14,7 +14,6 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, softmax
 
 from sextant.errors import UsageError
 
@@ -60,6 +59,18 @@ def fixed(center: float = 25.5, scale: float = 1.5) -> Calibration:
     return Calibration("fixed", {"center": float(center), "scale": float(scale)})
 
 
+def histogram_rule(logits: ArrayLike) -> Calibration:
+    """A `fixed` curve from the histogram of all logits (any shape) of a collection: where its right tail begins.
+
+    Center at their 95th percentile, scale half their standard deviation; it needs no label and knows of none.
+    """
+    values = np.asarray(logits, dtype=np.float64).ravel()
+    values = values[np.isfinite(values)]
+    if not len(values) or values.std() == 0:
+        raise UsageError("a histogram rule needs logits that differ")
+    return fixed(float(np.quantile(values, 0.95)), float(values.std() / 2))
+
+
 def native() -> Calibration:
     """`sigmoid(logit)`: a sigmoid-trained encoder's own probability."""
     return Calibration("native")
@@ -82,7 +93,7 @@ def confidence(calibration: Calibration, logits: ArrayLike, background: ArrayLik
     if calibration.kind == "isotonic":
         x = log_odds(_inner(calibration), values, background)
         return _interpolate(x, calibration.params["x"], calibration.params["y"])
-    return cast("NDArray[np.float64]", expit(log_odds(calibration, values, background)))
+    return sigmoid(log_odds(calibration, values, background))
 
 
 def log_odds(calibration: Calibration, logits: ArrayLike, background: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -121,6 +132,12 @@ def evidence(
     return cast("NDArray[np.float64]", (logits - level - params["mu"]) / params["sigma"])
 
 
+def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`1 / (1 + exp(−x))`. Written out: scipy's would add a fifth of a second to the start of every query."""
+    with np.errstate(over="ignore"):
+        return cast("NDArray[np.float64]", 1 / (1 + np.exp(-x)))
+
+
 def group_confidence(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
     """Softmax of `logits / temperature` over the last axis: the rows (n, k) of an exclusive group, each summing to 1.
 
@@ -128,7 +145,9 @@ def group_confidence(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.
     """
     if not temperature > 0:
         raise UsageError(f"a temperature must be above 0, not {temperature}")
-    return cast("NDArray[np.float64]", softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=-1))
+    rows = np.asarray(logits, dtype=np.float64) / temperature
+    powers = np.exp(rows - rows.max(axis=-1, keepdims=True))
+    return cast("NDArray[np.float64]", powers / powers.sum(axis=-1, keepdims=True))
 
 
 def _inner(calibration: Calibration) -> Calibration:
