@@ -135,7 +135,7 @@ def evidence(
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """`1 / (1 + exp(−x))`. Written out: scipy's would add a fifth of a second to the start of every query."""
     with np.errstate(over="ignore"):
-        return cast("NDArray[np.float64]", 1 / (1 + np.exp(-x)))
+        return 1 / (1 + np.exp(-x))
 
 
 def group_confidence(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
