@@ -116,6 +116,7 @@ def vocabulary(folder: Path, text: str = VOCABULARY, name: str = "words.yaml") -
 
 
 def attributes(*codes: str, **descriptions: str) -> str:
-    """The text of a vocabulary with these base attributes, each described by its own code or as given."""
-    lines = [f"  - {{code: {c}, label: {c}, description: {descriptions.get(c, c)}, type: colour}}" for c in codes]
+    """The text of a vocabulary with these base attributes, described by their own codes or as given."""
+    said = {**dict(zip(codes, codes, strict=True)), **descriptions}
+    lines = [f"  - {{code: {c}, label: {c}, description: {words}, type: colour}}" for c, words in said.items()]
     return "\n".join(["base_attributes:", *lines]) + "\n"

@@ -107,7 +107,10 @@ class Collection(Edges):
 
         The old encoder's vectors stay, so switching back is instant.
         """
-        return adding.use(self, model, progress=progress)
+        report = adding.use(self, model, progress=progress)
+        if self.vocabulary and self.vectors.exists():
+            self.tag()  # the columns are there: this gives them curves of their own
+        return report
 
     # columns
 
