@@ -306,3 +306,26 @@ def test_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
         convert(tmp_path, tmp_path / "out")
     with pytest.raises(ModelError, match="no folder"):
         convert(tmp_path / "nothing here at all", tmp_path / "out")
+
+
+def test_an_image_tower_of_true_size(tmp_path: Path) -> None:
+    """ViT-B/32: twelve layers, 224 pixels; also bf16, which `auto` chooses at this size where the processor has it."""
+    from transformers import CLIPConfig, CLIPModel
+
+    tokenizer = checkpoints.clip_tokenizer()
+    text = {"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id, "bos_token_id": 0, "pad_token_id": 1}
+    model = CLIPModel(CLIPConfig(text_config={**text, "num_hidden_layers": 1})).eval()
+    checkpoints.spread(model, gain=1.0)
+    model.save_pretrained(tmp_path / "clip")
+    tokenizer.save_pretrained(tmp_path / "clip")
+    convert(tmp_path / "clip", tmp_path / "bundle")
+    encoder = OnnxEncoder(tmp_path / "bundle", device="cpu", precision="fp32")
+    pixels = encoder.canonical_pixels()[::2]
+    with torch.no_grad():
+        reference = unit(model.get_image_features(pixel_values=torch.from_numpy(pixels)).pooler_output.numpy())
+    ours = encoder.encode_prepared(list(pixels))
+    assert least_cosine(reference, ours) >= 0.99999
+    automatic = OnnxEncoder(tmp_path / "bundle", device="cpu")
+    assert automatic.decode_side == 224
+    assert automatic.revision in (f"{encoder.revision}+bf16", f"{encoder.revision}+scaled")
+    assert least_cosine(ours, automatic.encode_prepared(list(pixels))) >= 0.99

@@ -37,6 +37,7 @@ BOMB_RATIO = 200
 MIN_SIDE = 2
 """An image with a side shorter than this shows nothing that could be scored."""
 
+_PILLOW = r"PIL\."
 FACTS_SIDE = 256
 DARK_LEVEL = 20
 
@@ -147,15 +148,12 @@ _KEEP_SHAPE = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Imag
 
 
 def _silence_pillow() -> None:
-    """What Pillow warns of here is either harmless (odd EXIF) or becomes an ImageError; a filter is per process."""
-    if not any(
-        kind == "ignore" and getattr(module, "pattern", None) == r"PIL\." for kind, _, _, module, _ in _filters()
-    ):
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+    """What Pillow warns of here is either harmless (odd EXIF) or becomes an `ImageError`.
 
-
-def _filters() -> list[Any]:
-    return list(warnings.filters)
+    The filter stays: taking it away again while other threads decode would let their warnings through.
+    """
+    if not any(str(getattr(module, "pattern", "")) == _PILLOW for _, _, _, module, _ in tuple(warnings.filters)):
+        warnings.filterwarnings("ignore", module=_PILLOW)
 
 
 def _open(data: bytes) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -87,7 +86,6 @@ def open_openvino(path: Path, *, threads: int | None = None) -> Network:
     """A graph in OpenVINO, computed in bf16. Raises `ModelError` naming the file, `MissingExtra` without OpenVINO."""
     if not has_openvino():
         raise MissingExtra("Precision bf16", "openvino")
-    os.environ.setdefault("OPENVINO_TELEMETRY", "0")
     import openvino
 
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
