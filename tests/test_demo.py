@@ -347,7 +347,8 @@ def test_a_sheet_shows_every_picture_and_whether_it_is_right(tmp_path: Path) -> 
 
 def test_a_sheet_of_nothing_is_still_a_picture(tmp_path: Path) -> None:
     sheet.draw([sheet.Strip("nothing", "0 of 0 right", ())], tmp_path / "s.png", title="Title", subtitle="")
-    assert Image.open(tmp_path / "s.png").width > 100
+    with Image.open(tmp_path / "s.png") as drawn:
+        assert drawn.width > 100
 
 
 def test_a_sheet_that_fails_leaves_the_old_one(tmp_path: Path) -> None:

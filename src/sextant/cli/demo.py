@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -175,7 +176,9 @@ def _search(known: Measured, search: tour.Search, result: SearchResult, say: Say
     say([(f'sextant search "{search.text}" -k {HITS}', "cyan")])
     for hit, true in zip(hits, right, strict=True):
         mark: tuple[str, str] = ("right", "green") if true else ("wrong", "red") if true is False else ("?", "")
-        say([(f"  {output.confidence(hit.confidence)}  ", ""), mark, (f"  {known.described(hit.path)}", "dim")])
+        room = max(20, output.width() - len("  0.000  right  "))
+        what = shorten(output.plain(known.described(hit.path)), room, placeholder="…")
+        say([(f"  {output.confidence(hit.confidence)}  ", ""), mark, (f"  {what}", "dim")])
     return {
         "query": search.text,
         "state": result.state,

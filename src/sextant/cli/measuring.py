@@ -56,7 +56,7 @@ class Measured:
 
     def described(self, path: str) -> str:
         """The path, and the caption that the truth has for it."""
-        return f"{path}  {self.truth[path].caption}" if path in self.truth else path
+        return f"{path} · {self.truth[path].caption}" if path in self.truth else path
 
     def one_a_burst(self, hits: Sequence[Hit]) -> list[Hit]:
         """The hits, with the first of every burst of near-duplicates for all of it."""
