@@ -258,3 +258,13 @@ def test_the_doctor_reports_a_tower_that_gives_nothing(tmp_path: Path) -> None:
     report = models.doctor(OnnxEncoder(folder), precisions=())
     assert [check.ok for check in report.checks] == [False]
     assert "its card says (4,)" in report.checks[0].detail
+
+
+def test_the_encoder_in_the_documentation_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    (tmp_path / "mean_colour.py").write_text(code)
+    encoder = models.load(f"{tmp_path / 'mean_colour.py'}:MeanColour")
+    red, blue = encoder.encode_images([Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")])
+    assert red @ encoder.encode_texts(["a photo of red"])[0] == pytest.approx(1, abs=1e-4)
+    assert blue @ encoder.encode_texts(["a photo of red"])[0] == pytest.approx(0, abs=1e-4)

@@ -42,18 +42,34 @@ PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 _REQUIRED = ("name", "revision", "dim", "logit_scale", "logit_bias", "encode_images", "encode_texts")
 
 
-def _softmax(description: str, licence: str = "MIT") -> Known:
-    return Known(logit_scale=100.0, logit_bias=0.0, licence=licence, description=description)
+def _softmax(description: str) -> Known:
+    return Known(logit_scale=100.0, logit_bias=0.0, licence="MIT", description=description)
 
 
-def _sigmoid(description: str, scale: float | None = None, bias: float | None = None) -> Known:
-    return Known(logit_scale=scale, logit_bias=bias, licence="Apache-2.0", description=description)
+def _sigmoid(description: str, scale: float | None = None) -> Known:
+    """Neither published file says the trained scale and bias: where they are None, the card marks them as assumed."""
+    return Known(logit_scale=scale, logit_bias=None, licence="Apache-2.0", description=description)
 
 
 KNOWN: dict[str, Known] = {
-    "ViT-B-32-SigLIP2-256/webli": _sigmoid("SigLIP 2 base, 256 px: fast, multilingual; the default"),
-    "ViT-B-16-SigLIP2/webli": _sigmoid("SigLIP 2 base, 224 px, finer patches: slower and better"),
-    "ViT-B-32/openai": _softmax("CLIP base, 224 px, English: the classic"),
+    "ViT-B-32-SigLIP2-256/webli": _sigmoid("SigLIP 2 base, 256 px, coarse patches: fast, multilingual; the default"),
+    "ViT-B-16-SigLIP2/webli": _sigmoid("SigLIP 2 base, 224 px, multilingual: slower and better"),
+    "ViT-L-16-SigLIP2-256/webli": _sigmoid("SigLIP 2 large, 256 px, multilingual"),
+    "ViT-L-16-SigLIP2-384/webli": _sigmoid("SigLIP 2 large, 384 px, multilingual"),
+    "ViT-SO400M-14-SigLIP2/webli": _sigmoid("SigLIP 2 shape-optimised, 224 px, multilingual"),
+    "ViT-SO400M-16-SigLIP2-384/webli": _sigmoid("SigLIP 2 shape-optimised, 384 px, multilingual: for a GPU"),
+    "ViT-B-16-SigLIP/webli": _sigmoid("SigLIP base, 224 px, English"),
+    "ViT-B-16-SigLIP-256/webli": _sigmoid("SigLIP base, 256 px, English"),
+    "ViT-B-16-SigLIP-384/webli": _sigmoid("SigLIP base, 384 px, English"),
+    "ViT-L-16-SigLIP-256/webli": _sigmoid("SigLIP large, 256 px, English"),
+    "ViT-SO400M-14-SigLIP-384/webli": _sigmoid("SigLIP shape-optimised, 384 px, English: for a GPU", 112.33),
+    "ViT-B-32/openai": _softmax("CLIP base, 224 px, coarse patches, English: fast, the classic"),
+    "ViT-B-16/openai": _softmax("CLIP base, 224 px, English"),
+    "ViT-L-14/openai": _softmax("CLIP large, 224 px, English"),
+    "ViT-L-14-336/openai": _softmax("CLIP large, 336 px, English"),
+    "ViT-B-32/laion2b-s34b-b79k": _softmax("CLIP base trained on LAION-2B, 224 px, English: fast"),
+    "ViT-L-14/laion2b-s32b-b82k": _softmax("CLIP large trained on LAION-2B, 224 px, English"),
+    "ViT-H-14/laion2b-s32b-b79k": _softmax("CLIP huge trained on LAION-2B, 224 px, English: for a GPU"),
 }
 """Names in open_clip's form, MODEL/WEIGHTS; each is the repository immich-app/MODEL__WEIGHTS on Hugging Face."""
 
