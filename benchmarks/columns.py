@@ -112,14 +112,18 @@ def measure(images: int) -> list[list[str]]:
         (folder / "tag38.yaml").write_text(vocabulary(ATTRIBUTES + 1))
         encoders = folder / ".sextant" / "encoders"
         label = f"{images:,} images"
-        for what, title in (("tag37", "37 columns"), ("tag38", "one more column"), ("query", "query"), ("search", "search")):
+        for what, title in (
+            ("tag37", "37 columns"),
+            ("tag38", "one more column"),
+            ("query", "query"),
+            ("search", "search"),
+        ):
             before = bytes_of(encoders)
             figures = run(folder, what)
             written = (bytes_of(encoders) - before) / 1e6 if what.startswith("tag") else 0.0
-            rows.append(
-                [label, title, f"{figures['seconds']:.2f}", f"{figures['process']:.2f}", f"{figures['memory']:.0f}"]
-                + [f"{written:.2f}" if what.startswith("tag") else "–"]
-            )
+            bytes_written = f"{written:.2f}" if what.startswith("tag") else "–"
+            times = [f"{figures['seconds']:.2f}", f"{figures['process']:.2f}", f"{figures['memory']:.0f}"]
+            rows.append([label, title, *times, bytes_written])
             print(*rows[-1], sep="\t", flush=True)
         rows.append([label, "bare numpy product", f"{product(folder):.2f}", "–", "–", "–"])
         print(*rows[-1], sep="\t", flush=True)

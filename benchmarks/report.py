@@ -18,7 +18,8 @@ def machine() -> str:
     facts = {k.strip(): v.strip() for k, v in found.items()}
     flags = [f for f in ("avx512_bf16", "avx512_vnni", "amx_bf16") if f in facts.get("flags", "").split()]
     name = facts.get("model name", platform.processor() or platform.machine())
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, {', '.join(flags) or 'no bf16'}; Python {platform.python_version()}"
+    cores = len(os.sched_getaffinity(0))
+    return f"{name}, {cores} cores, {', '.join(flags) or 'no bf16'}; Python {platform.python_version()}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

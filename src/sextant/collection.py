@@ -58,7 +58,7 @@ def open_collection(
     """
     start = Path(path).expanduser() if path is not None else Path.cwd()
     named = start.resolve() if path is not None else None
-    folder = named if named and (named / manifest.FOLDER / "collection.json").is_file() else None
+    folder = named if named and manifest.exists(named) else None
     folder = folder or (manifest.find(start) if path is None else None)
     if folder is None:
         if not create:
@@ -69,10 +69,9 @@ def open_collection(
         folder = start.resolve()
         if folder.exists() and not folder.is_dir():
             raise CollectionError(f"{folder}: is a file, not the folder of a collection")
-        manifest.create(folder)
     root = folder / manifest.FOLDER
     chosen = settings.load(root / "settings.toml", **arguments)
-    return Collection(folder, chosen, loader or load_model)
+    return Collection(folder, chosen, loader or load_model, new=create)
 
 
 class Collection(Edges):
@@ -148,7 +147,7 @@ class Collection(Edges):
         chosen = self.current_vocabulary()
         for code in codes or ():
             if code not in chosen or not isinstance(chosen[code], Attribute):
-                raise UsageError(f"no attribute '{code}'{did_you_mean(code, [a.code for a in chosen.attributes])}")
+                raise UsageError(f"no attribute '{code}'.{did_you_mean(code, [a.code for a in chosen.attributes])}")
         wanted = [a for a in chosen.attributes if codes is None or a.code in codes]
         return [Prompts(a.code, a.prompts, a.negatives, a.prompt_hash) for a in wanted]
 
@@ -279,7 +278,7 @@ class Collection(Edges):
         key = sort.lstrip("-") if sort else None
         for name in (*show, *([key] if key else [])):
             if name not in known:
-                raise UsageError(f"no attribute or fact '{name}'{did_you_mean(name, known)}")
+                raise UsageError(f"no attribute or fact '{name}'.{did_you_mean(name, known)}")
         names = list(dict.fromkeys([*parsed.names, *show]))
         view = self.view([n for n in {*names, *([key] if key else [])} if n not in KINDS])
         return Rows(view.select(parsed, names, sort, limit))
@@ -419,5 +418,5 @@ class Collection(Edges):
         found = view.find(name)
         if found is None:
             near = did_you_mean(name, view.paths.to_pylist()) if len(view) < 50_000 else ""
-            raise UsageError(f"no image '{name}' in the collection{near}")
+            raise UsageError(f"no image '{name}' in the collection.{near}")
         return found

@@ -19,8 +19,9 @@ from sextant.maths.rules import ACCEPTED, REJECTED, TENTATIVE, band
 from sextant.types import ColumnSummary, Floats, Inspection
 from sextant.vectors import Column, Vectors
 from sextant.view import PERSON, View, is_stale
-from sextant.vocabulary import Attribute, Derived, Thresholds, Vocabulary, did_you_mean
+from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
 
+FAR, HALVINGS = 1e4, 80  # of a logit
 DEFAULTS = curves.fixed().params
 Texts = Callable[[Sequence[str]], Floats]
 
@@ -40,7 +41,7 @@ def missing(vocabulary: Vocabulary, vectors: Vectors, codes: Sequence[str] | Non
     """
     for code in codes or ():
         if code not in vocabulary:
-            raise UsageError(f"no attribute '{code}' in {vocabulary.name}{did_you_mean(code, vocabulary.codes())}")
+            raise UsageError(f"no attribute '{code}' in {vocabulary.name}.{did_you_mean(code, vocabulary.codes())}")
     wanted = [a for a in vocabulary.attributes if codes is None or a.code in codes]
     there = vectors.columns()
     current = [a for a in wanted if a.code in there and not is_stale(there[a.code], a)]
@@ -139,7 +140,7 @@ def inspect(view: View, code: str, *, center: float | None, scale: float | None,
     bands = band(confidence, view.thresholds(code))
     figures = maths.statistics(view.logits(code), bins)
     item = view.describe(code)
-    edges = _edges(curve, view.thresholds(code))
+    edges = _edges(view, code, curve)
     return Inspection(
         code=code,
         prompts=item.prompts if isinstance(item, Attribute) else tuple(view.columns[code].provenance["prompts"]),
@@ -161,13 +162,23 @@ def inspect(view: View, code: str, *, center: float | None, scale: float | None,
     )
 
 
-def _edges(curve: Calibration, thresholds: Thresholds) -> tuple[float | None, float | None]:
-    """The logits at which the bands begin, where the curve depends on the logit alone."""
-    if curve.kind != "fixed":
+def _edges(view: View, code: str, curve: Calibration) -> tuple[float | None, float | None]:
+    """The logits at which the bands begin, for an image of median background; None where the curve never gets there."""
+    if curve.kind == "temperature":
         return None, None
-    center, scale = curve.params["center"], curve.params["scale"]
+    background = np.nan_to_num(np.nanmedian(view.background)) if len(view) else 0.0
 
-    def at(p: float) -> float:
-        return float("inf") if p >= 1 else center + scale * float(np.log(p / (1 - p)))
+    def starts(p: float) -> float | None:
+        low, high = -FAR, FAR
+        if not at(low) < p <= at(high):
+            return None
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if at(middle) >= p else (middle, high)
+        return high
 
-    return at(thresholds.accepted), at(thresholds.tentative)
+    def at(logit: float) -> float:
+        return float(curves.confidence(curve, np.array([logit]), np.array([background]))[0])
+
+    edges = view.thresholds(code)
+    return starts(edges.accepted), starts(edges.tentative)

@@ -27,8 +27,9 @@ from sextant.vocabulary import Vocabulary, did_you_mean
 class Edges:
     """One open collection, without its verbs."""
 
-    def __init__(self, folder: Path, settings: Settings, loader: Loader) -> None:
+    def __init__(self, folder: Path, settings: Settings, loader: Loader, *, new: bool = False) -> None:
         self.folder = folder
+        self.new = new  # nothing is on disk yet, and nothing will be until there is something to keep
         self.settings = settings
         self.encoders = Encoders(folder, settings, loader)
         self.store = Store(folder / manifest.FOLDER)
@@ -36,12 +37,16 @@ class Edges:
     @property
     def manifest(self) -> Manifest:
         """What the collection is, read anew: another process may have switched the encoder."""
+        if self.new and not manifest.exists(self.folder):
+            return Manifest()
         return manifest.read(self.folder)
 
     @cached_property
     def catalog(self) -> Catalog:
         """What people said."""
         name = self.manifest.catalog
+        if self.new:
+            manifest.create(self.folder)
         return Catalog(name) if "://" in name else Catalog.beside(self.store.root / name)
 
     def close(self) -> None:
@@ -95,8 +100,12 @@ class Edges:
         if held.encoder is None:
             spec = model or self.settings.model
             encoder = self.encoders.load(spec)
-            self.adopt(encoder, spec)
-            return encoder
+            manifest.create(self.folder)
+            with self.store.writing():
+                held = self.manifest
+                if held.encoder is None:  # and no other process decided meanwhile
+                    self.adopt(encoder, spec)
+                    return encoder
         if model is not None and stored(model, self.folder) != held.model:
             raise UsageError(f"this collection uses {held.model}; switch all of it with: sextant model use {model}")
         return self.encoder()
@@ -120,7 +129,7 @@ class Edges:
         known = self.codes()
         for code in asked:
             if code not in known:
-                raise UsageError(f"no attribute '{code}'{did_you_mean(code, known)}")
+                raise UsageError(f"no attribute '{code}'.{did_you_mean(code, known)}")
         return self.view(asked)
 
     def codes(self) -> tuple[str, ...]:

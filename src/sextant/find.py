@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor
 from pathlib import Path
 
 import numpy as np
@@ -108,5 +109,5 @@ def _hints(view: View, where: str | None, top: float | None) -> tuple[str, ...]:
     if top is None:
         return (f"no image satisfies the rule: {where}",) if where else ()
     if top < Thresholds().tentative:
-        return (f"nothing here is likely to show this: the best has confidence {top:.3f}",)
+        return (f"nothing here is likely to show this: the best has confidence {floor(top * 1000) / 1000:.3f}",)
     return ()

@@ -170,7 +170,7 @@ def bins_for(n: int) -> int:
 def evaluate(view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | None = None) -> list[ColumnEvaluation]:
     """How far the confidences of columns can be believed, each and all together, on labels that no fit has seen.
 
-    Against the collection's own labels, confidences are cross-fitted. Against a `truth` from elsewhere they are the ones
+    Against the collection's own labels, confidences are cross-fitted. Against a `truth` from elsewhere they are those
     in use, but cross-fitted for the images whose labels the curve was fitted to.
     """
     if truth is None:

@@ -40,7 +40,12 @@ class Manifest:
 def find(start: Path) -> Path | None:
     """The nearest folder at or above `start` that holds a collection."""
     start = start.resolve()
-    return next((folder for folder in (start, *start.parents) if (folder / FOLDER / "collection.json").is_file()), None)
+    return next((folder for folder in (start, *start.parents) if exists(folder)), None)
+
+
+def exists(folder: Path) -> bool:
+    """Whether a folder holds a collection."""
+    return (folder / FOLDER / "collection.json").is_file()
 
 
 def read(folder: Path) -> Manifest:

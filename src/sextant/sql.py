@@ -96,12 +96,22 @@ def run(
                 select = _with_scores(connection, select, parameters, tables.wide["id"], score)
             connection.execute("SET lock_configuration = true")
             relation = connection.sql(select, params=list(parameters) or None)
-            return pa.table({}) if relation is None else relation.to_arrow_table()
+            return pa.table({}) if relation is None else _told_apart(relation.to_arrow_table())
     except duckdb.Error as error:
         message = _explained(str(error))
     except RecursionError:
         message = "The statement is nested too deeply: split it."
     raise SqlError(message)
+
+
+def _told_apart(answer: pa.Table) -> pa.Table:
+    """The answer with a name of its own for every column: a second `path` becomes `path_1`."""
+    names: list[str] = []
+    for name in answer.column_names:
+        others = (f"{name}_{n}" for n in range(1, len(answer.column_names) + 1))
+        taken = {*names, *answer.column_names}
+        names.append(name if name not in names else next(other for other in others if other not in taken))
+    return answer.rename_columns(names)
 
 
 def _check(connection: duckdb.DuckDBPyConnection, select: str) -> None:

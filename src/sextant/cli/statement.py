@@ -22,7 +22,7 @@ def select(photos: Collection, rule: str, *, show: Sequence[str], sort: str | No
     key = sort.removeprefix("-") if sort else None
     for name in (*show, *([key] if key else [])):
         if name not in known:
-            raise UsageError(f"no attribute or fact '{name}'{did_you_mean(name, known)}")
+            raise UsageError(f"no attribute or fact '{name}'.{did_you_mean(name, known)}")
     where, parameters = rules.to_sql(parsed)
     names = dict.fromkeys(["id", "path", *parsed.names, *show])
     lines = [

@@ -1,0 +1,1 @@
+"""The demo: pictures drawn with known truth, and the embedded encoder that knows their world."""
