@@ -179,11 +179,10 @@ def test_cuda_that_does_not_start_is_an_error_and_no_silent_fallback(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(network, "cuda_available", lambda: True)
-    encoder = OnnxEncoder(folder, device="cuda")
     if "CUDAExecutionProvider" not in _providers():
         refused = pytest.raises(ModelError, match="could not start")
         with pytest.warns(UserWarning, match="CUDAExecutionProvider"), refused:
-            encoder.encode_images([plain((1, 2, 3))])
+            OnnxEncoder(folder, device="cuda")
 
 
 def _providers() -> list[str]:
@@ -219,6 +218,9 @@ def test_bf16_is_close_to_fp32(folder: Path) -> None:
 
 def test_bf16_without_openvino_names_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "has_openvino", lambda: False)
+    monkeypatch.setattr(network, "cpu_has_bf16", lambda: True)
+    with pytest.raises(MissingExtra, match=r"sextant-images\[openvino\]"):
+        OnnxEncoder(folder, device="cpu", precision="bf16")
     with pytest.raises(MissingExtra, match=r"sextant-images\[openvino\]"):
         network.open_openvino(folder / "visual.onnx")
 

@@ -17,7 +17,7 @@ from sextant.encoder import canonical, network
 from sextant.encoder.card import Card, Known, read_bundle_card, read_hub_card
 from sextant.encoder.pixels import PixelPreparation
 from sextant.encoder.tokens import TextPreparation
-from sextant.errors import ModelError
+from sextant.errors import MissingExtra, ModelError
 from sextant.types import Floats
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class OnnxEncoder:
         self._textual: tuple[TextPreparation, network.Network] | None = None
         if self.precision == "int8":
             self._refuse_bad_int8()
+        if device == "cuda":  # asked for: better an error now than one for every picture
+            self._visual = self._open_visual()
 
     def encode_images(self, images: Sequence[Image.Image]) -> Floats:
         """RGB images of any size to (n, dim) float32 unit rows. Raises `ModelError`."""
@@ -205,6 +207,8 @@ def _precision(asked: str, device: network.Device, visual: Path) -> tuple[Precis
         raise ModelError(
             "This processor does not compute in bf16. Use --precision fp32, or int8 where it is good enough."
         )
+    if asked == "bf16" and not network.has_openvino():
+        raise MissingExtra("Precision bf16", "openvino")
     if asked == "auto":
         if visual.stat().st_size < WORTH_BF16:
             return "fp32", False
