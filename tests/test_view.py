@@ -124,8 +124,9 @@ def test_the_newest_word_on_a_cell_holds_and_what_is_derived_follows(
 
 
 def test_words_for_images_that_are_gone_harm_nobody(photos: Collection) -> None:
+    before = photos.view(["red"]).source("red").tolist()
     photos.catalog.put_overrides([Override("f" * 32, "red", True)])
-    assert (photos.view(["red"]).source("red") == PERSON).sum() == 0
+    assert photos.view(["red"]).source("red").tolist() == before
 
 
 def test_nested_rules_are_their_truth_table(tmp_path: Path) -> None:

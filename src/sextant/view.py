@@ -159,6 +159,8 @@ class View:
     def logits(self, code: str) -> Floats:
         """The stored logits, aligned; NaN where an image has none. KeyError where there is no such column."""
         if code not in self._logits:
+            if code not in self.columns:
+                raise KeyError(code)
             self._logits |= self._aligned(self._snapshot.more([code]))
         return self._logits[code]
 
