@@ -6,16 +6,19 @@ are bootstrap intervals over images, so answers about the same image stay togeth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 from scipy.special import ndtr
+from scipy.stats import poisson
 
 from sextant.errors import UsageError
 
 Doubles = NDArray[np.float64]
+Cells = tuple[Doubles, ...]
+"""Confidence, truth and weight of the same labels, (n,) each."""
 
 BINS = 15
 RESAMPLES = 200
@@ -95,18 +98,29 @@ def evaluate(
     counts as not labelled. Raises `UsageError` when nothing is labelled or a confidence lies outside 0 to 1.
     """
     p, y, w = _cells(confidence, truth, weights)
-    draws = np.random.default_rng(seed).poisson(1.0, (resamples, len(p))).astype(np.float32)
-    labelled = [np.flatnonzero(w[:, a]) for a in range(p.shape[1])]
+    draws = _draws(len(p), resamples, seed)
+    whole = tuple(column[w > 0] for column in (p, y, w))
+    edges = _width_edges(bins), _mass_edges(whole[0], bins)
     attributes: list[Quality | None] = []
-    for a, rows in enumerate(labelled):
-        if len(rows):
-            columns = (p[rows, a], y[rows, a], w[rows, a])
-            attributes.append(_quality([columns], [draws[:, rows]], bins))
-        else:
+    total = np.zeros((4 * bins + 3, resamples))
+    for column in range(p.shape[1]):
+        rows = np.flatnonzero(w[:, column])
+        if not len(rows):
             attributes.append(None)
-    filled = [a for a, rows in enumerate(labelled) if len(rows)]
-    cells = [(p[labelled[a], a], y[labelled[a], a], w[labelled[a], a]) for a in filled]
-    return Evaluation(tuple(attributes), _quality(cells, [draws[:, labelled[a]] for a in filled], bins))
+            continue
+        cells = p[rows, column], y[rows, column], w[rows, column]
+        times = draws if len(rows) == len(draws) else draws[rows]
+        own = edges[0], _mass_edges(cells[0], bins)
+        again, pooled_mass = _resampled(cells, times, own, edges[1])
+        attributes.append(_quality(cells, again, own))
+        total += np.concatenate([again[: 3 * bins], pooled_mass, again[4 * bins :]])
+    return Evaluation(tuple(attributes), _quality(whole, total, edges))
+
+
+def _draws(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
+    """How often each image comes up in each resample (images, resamples): Poisson with mean 1, from a table."""
+    table = np.searchsorted(poisson.cdf(np.arange(10), 1.0), (np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
+    return table[np.random.default_rng(seed).integers(0, 2**16, (images, resamples), dtype=np.uint16)]
 
 
 def expected_calibration_error(
@@ -176,20 +190,17 @@ def _sums(p: Doubles, y: Doubles, w: Doubles, edges: Doubles) -> Doubles:
     return np.stack([np.bincount(place, part, bins) for part in (w, w * p, w * y)])
 
 
-def _quality(
-    cells: Sequence[tuple[Doubles, Doubles, Doubles]], draws: Sequence[NDArray[np.float32]], bins: int
-) -> Quality:
-    p, y, w = (np.concatenate(parts) for parts in zip(*cells, strict=True))
-    width, mass = _width_edges(bins), _mass_edges(p, bins)
-    sums, mass_sums = _sums(p, y, w, width), _sums(p, y, w, mass)
-    brier, nll = w * (p - y) ** 2, w * _surprise(p, y)
-    again = _resampled(cells, draws, width, mass)
-    resampled = again["width"]
-    gaps = np.abs(resampled[:, 1] - resampled[:, 2]).sum(axis=1) / again["weight"]
-    mass_gaps = np.abs(again["mass"]).sum(axis=1) / again["weight"]
-    ece, chance = _gap(sums), _chance(sums, np.bincount(_bin_of(p, width), w**2, bins).astype(np.float64))
+def _quality(cells: Cells, again: Doubles, edges: tuple[Doubles, Doubles]) -> Quality:
+    (p, y, w), bins = cells, len(edges[0]) - 1
+    place = _bin_of(p, edges[0])
+    sums, mass_sums = _sums(p, y, w, edges[0]), _sums(p, y, w, edges[1])
+    weight = np.maximum(again[-3], 1e-12)
+    by_bin = again[: 3 * bins].reshape(3, bins, -1)
+    gaps = np.abs(by_bin[1] - by_bin[2]).sum(axis=0) / weight
+    mass_gaps = np.abs(again[3 * bins : 4 * bins]).sum(axis=0) / weight
+    ece, chance = _gap(sums), _chance(sums, np.bincount(place, w**2, bins).astype(np.float64))
     reliability, resolution, uncertainty = _murphy(sums)
-    score = float(brier.sum() / w.sum())
+    score = float(np.average((p - y) ** 2, weights=w))
     return Quality(
         n=len(p),
         positives=int(y.sum()),
@@ -197,14 +208,14 @@ def _quality(
         ece=_pivotal(ece, gaps),
         ece_mass=_pivotal(_gap(mass_sums), mass_gaps),
         ece_debiased=max(0.0, ece - max(0.0, chance - ece)),
-        brier=_percentile(score, again["brier"] / again["weight"]),
-        nll=_percentile(float(nll.sum() / w.sum()), again["nll"] / again["weight"]),
+        brier=_percentile(score, again[-2] / weight),
+        nll=_percentile(float(np.average(_surprise(p, y), weights=w)), again[-1] / weight),
         average_precision=average_precision(p, y, w),
         reliability=reliability,
         resolution=resolution,
         uncertainty=uncertainty,
         within=score - (reliability - resolution + uncertainty),
-        curve=_curve(sums, np.bincount(_bin_of(p, width), minlength=bins), resampled, width),
+        curve=_curve(sums, np.bincount(place, minlength=bins), by_bin, edges[0]),
     )
 
 
@@ -214,29 +225,26 @@ def _surprise(p: Doubles, y: Doubles) -> Doubles:
 
 
 def _resampled(
-    cells: Sequence[tuple[Doubles, Doubles, Doubles]],
-    draws: Sequence[NDArray[np.float32]],
-    width: Doubles,
-    mass: Doubles,
-) -> dict[str, Doubles]:
-    """The sums behind every figure, once per resample: one small matrix product per attribute."""
-    bins = len(width) - 1
-    total = np.zeros((len(draws[0]), 4 * bins + 3))
-    for (p, y, w), times in zip(cells, draws, strict=True):
-        columns = np.zeros((len(p), 4 * bins + 3), dtype=np.float32)
-        rows, place = np.arange(len(p)), _bin_of(p, width)
-        for k, part in enumerate((w, w * p, w * y)):
-            columns[rows, k * bins + place] = part
-        columns[rows, 3 * bins + _bin_of(p, mass)] = w * (p - y)
-        columns[:, -3:] = np.stack([w, w * (p - y) ** 2, w * _surprise(p, y)], axis=1)
-        total += times @ columns
-    return {
-        "width": total[:, : 3 * bins].reshape(-1, 3, bins),
-        "mass": total[:, 3 * bins : 4 * bins],
-        "weight": np.maximum(total[:, -3], 1e-12),
-        "brier": total[:, -2],
-        "nll": total[:, -1],
-    }
+    cells: Cells, times: NDArray[np.float32], edges: tuple[Doubles, Doubles], pooled_mass: Doubles
+) -> tuple[Doubles, Doubles]:
+    """The sums behind every figure, once per resample, in one matrix product; and those by the pooled mass bins.
+
+    Rows of the first: weight, confidence and truth by bin of equal width, gap by bin of equal content; then weight,
+    squared error and surprise of all.
+    """
+    (p, y, w), bins = cells, len(edges[0]) - 1
+    place = _bin_of(p, edges[0])
+    slots = [k * bins + place for k in range(3)]
+    slots += [3 * bins + _bin_of(p, edges[1]), 4 * bins + _bin_of(p, pooled_mass)]
+    slots += [np.full(len(p), 5 * bins + k) for k in range(3)]
+    gap = w * (p - y)
+    parts = [w, w * p, w * y, gap, gap, w, gap * (p - y), w * _surprise(p, y)]
+    # Eight numbers an image in 78 rows: a sparse product does a tenth of the work of a dense one, in one thread.
+    at = np.tile(np.arange(len(p)), len(parts))
+    values = np.concatenate(parts).astype(np.float32)
+    rows = csr_array((values, (np.concatenate(slots), at)), shape=(5 * bins + 3, len(p)))
+    total = (rows @ times).astype(np.float64)
+    return np.delete(total, np.s_[4 * bins : 5 * bins], axis=0), total[4 * bins : 5 * bins]
 
 
 def _gap(sums: Doubles) -> float:
@@ -279,11 +287,11 @@ def _pivotal(value: float, again: Doubles) -> Estimate:
 
 
 def _curve(sums: Doubles, counts: NDArray[np.intp], again: Doubles, edges: Doubles) -> tuple[Bin, ...]:
-    rates = again[:, 2] / np.maximum(again[:, 0], 1e-12)
+    rates = again[2] / np.maximum(again[0], 1e-12)  # (bins, resamples)
     bars = []
     for i in np.flatnonzero(counts):
-        seen = again[:, 0, i] > 0
-        low, high = np.quantile(rates[seen, i], [0.025, 0.975]) if seen.any() else (0.0, 1.0)
+        seen = again[0, i] > 0
+        low, high = np.quantile(rates[i, seen], [0.025, 0.975]) if seen.any() else (0.0, 1.0)
         mean, rate = float(sums[1, i] / sums[0, i]), float(sums[2, i] / sums[0, i])
         bars.append(Bin(float(edges[i]), float(edges[i + 1]), int(counts[i]), mean, rate, float(low), float(high)))
     return tuple(bars)
