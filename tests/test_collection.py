@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
+import re
 import shutil
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +28,11 @@ from fakes import (
     pictures,
     vocabulary,
 )
+from sextant import schema
 from sextant.collection import Collection
 from sextant.errors import CollectionError, UsageError, VocabularyError
 from sextant.maths import calibration as curves
+from sextant.store import FILES, IMAGES
 
 ALL = ("red", "green", "blue", "yellow", "orange", "grey")
 
@@ -568,3 +573,23 @@ def test_two_processes_that_create_add_and_tag_at_once_lose_nothing(tmp_path: Pa
     assert photos.store.files().num_rows == 60
     assert set(photos.vectors.columns()) == {"red", "blue", "grey"}
     assert photos.vectors.unknown(["red", "blue", "grey"]) == {"red": 0, "blue": 0, "grey": 0}
+
+
+def test_the_storage_page_reads_a_collection_without_sextant(
+    photos: Collection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "storage.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(photos.folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        exec(compile(code, "storage.md", "exec"), {})
+        gc.collect()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "['a photo of red'] 40.0"
+    assert "'red': " in printed[1]
+    assert "words.yaml" in printed[2]
+    tables = {t.name for t in schema.TABLES.tables.values()}
+    assert tables <= set(re.findall(r"`(\w+)`", page)), "the page names every table of the catalog"
+    names = [f.name for f in (*IMAGES, *FILES)]
+    assert set(names) <= set(re.findall(r"`(\w+)`", page)), "and every column"
