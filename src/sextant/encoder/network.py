@@ -55,6 +55,8 @@ def open_onnx(path: Path, *, device: Device = "cpu", threads: int | None = None)
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # threads that wait by spinning take the processor from those that decode the next pictures
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads:
         options.intra_op_num_threads = threads
     # TF32 would round the inputs to 10 bits, and the vectors would differ from those of a CPU
