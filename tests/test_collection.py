@@ -315,12 +315,12 @@ def test_the_logits_of_a_column_are_counted_as_numpy_counts_them(photos: Collect
 def test_two_hundred_attributes_of_a_model_free_encoder(tmp_path: Path) -> None:
     from sextant.encoder.hashed import HashEncoder
 
-    many(tmp_path / "p", 20)
+    many(tmp_path / "p", 12)
     codes = [f"a{i:03d}" for i in range(200)]
     photos = sextant.open(tmp_path, create=True, loader=loader_of(HashEncoder()))
     photos.add(tmp_path / "p")
     report = photos.tag(vocabulary(tmp_path, attributes(*codes)))
-    assert (len(report.columns), report.cells) == (200, 4000)
+    assert (len(report.columns), report.cells) == (200, 2400)
     table = photos.query("width > 0", show=codes).table
     values = np.stack([table[c].to_numpy() for c in codes])
     assert ((values > 0) & (values < 1)).all()
