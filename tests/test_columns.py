@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import sextant
 from fakes import SCALE, FakeEncoder, attributes, colour_of, opened, pictures, vocabulary
 from sextant import columns
+from sextant.background import background_hash
 from sextant.collection import Collection
+from sextant.errors import ModelError
 from sextant.vocabulary import Attribute
 
 
@@ -111,3 +114,33 @@ def test_many_columns_in_one_product_are_each_the_same_alone(photos: Collection)
         alone = columns.logits_by_code(vectors[50:], {code: direction}, 100.0, -3.0)[code]
         np.testing.assert_array_equal(together[code][50:], alone)
     assert columns.logits_by_code(vectors, {}, 1.0, 0.0) == {}
+
+
+def test_a_background_of_other_prompts_is_computed_anew(photos: Collection, tmp_path: Path) -> None:
+    before = photos.vectors.read()["background"].to_pylist()
+    photos.vectors.put_background(lambda rows: rows[:, 0] * 0, {"encoder": "fake@1", "background_hash": "of yore"})
+    photos.tag(vocabulary(tmp_path, attributes("red")))
+    assert photos.vectors.read()["background"].to_pylist() == before
+    assert photos.vectors.metadata() == {"encoder": "fake@1", "background_hash": background_hash()}
+    version = photos.store.size()
+    photos.tag()
+    assert photos.store.size() == version, "what is of today's prompts stays"
+
+
+def test_vectors_without_their_encoder_keep_no_background_and_are_tagged_once_it_is_there(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.eye(3, dtype=np.float32))
+    (tmp_path / "n.txt").write_text("a.png\nb.png\nc.png")
+
+    def nowhere(_spec: str, _device: str, _precision: str) -> FakeEncoder:
+        raise ModelError("not at hand")
+
+    away = sextant.open(tmp_path, create=True, loader=nowhere)
+    away.import_vectors(tmp_path / "v.npy", ids=tmp_path / "n.txt", encoder="fake@1", logit_scale=SCALE)
+    with pytest.raises(ModelError, match="not at hand"):
+        away.tag(vocabulary(tmp_path, attributes("red")))
+    assert away.vectors.columns() == {}
+    assert np.isnan(away.vectors.read()["background"].to_numpy()).all()
+    there = opened(tmp_path)
+    there.tag(vocabulary(tmp_path, attributes("red")))
+    assert np.isfinite(there.vectors.read()["background"].to_numpy()).all()
+    assert [r["path"] for r in there.query("red")] == ["a.png"]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sextant.background import background_hash, background_prompts
 from sextant.database import now
-from sextant.errors import UsageError
+from sextant.errors import ModelError, UsageError
 from sextant.maths import calibration as curves
 from sextant.maths import logits as maths
 from sextant.maths.calibration import Calibration
@@ -66,6 +67,23 @@ def put(vectors: Vectors, attributes: Sequence[Attribute], texts: Texts, scale: 
         for a in attributes
     }
     return len(attributes) * vectors.put_columns(provenance, lambda rows: logits_by_code(rows, directions, scale, bias))
+
+
+def renew_background(vectors: Vectors, texts: Texts, scale: float, bias: float) -> bool:
+    """Computes the background of every image anew where it is not of today's background prompts; says whether it was.
+
+    Vectors that were brought without their encoder have none until it is at hand.
+    """
+    held = vectors.metadata()
+    if held.get("background_hash") == background_hash():
+        return False
+    try:
+        prompts = texts(background_prompts())
+    except ModelError:
+        return False
+    metadata = {**held, "background_hash": background_hash()}
+    vectors.put_background(lambda rows: maths.background(rows, prompts, scale=scale, bias=bias), metadata)
+    return True
 
 
 def direction(attribute: Attribute, texts: Texts) -> Direction:

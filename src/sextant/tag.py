@@ -32,10 +32,13 @@ def tag(
     else:
         with edges.store.writing():
             todo, rows = columns.missing(chosen, vectors, codes) if vectors.exists() else [], len(vectors)
+            renewed = vectors.exists() and columns.renew_background(vectors, edges.phrases(), *edges.scale)
             if todo:
                 columns.put(vectors, todo, edges.phrases(), *edges.scale)
             _calibrate(edges, chosen, codes, center, scale)
             edges.catalog.put_vocabulary(chosen.name, chosen.text)
+            if renewed:
+                renew(edges, [a.code for a in chosen.attributes])
     there = vectors.columns()
     written = {a.code for a in todo}
     rest = [a for a in chosen.attributes if a.code in there and a.code not in written]
