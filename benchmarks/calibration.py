@@ -2,7 +2,7 @@
 
 python benchmarks/calibration.py                  # every collection that is there, about two minutes on two cores
 python benchmarks/calibration.py --only clip      # one of clip, conse, mini
-python benchmarks/calibration.py --pictures 12217 # how many drawn pictures for mini
+python benchmarks/calibration.py --pictures 12217 # how many drawn pictures for mini (and --bundle, another encoder)
 python benchmarks/calibration.py --write          # and put the tables into docs/calibration.md
 python benchmarks/calibration.py --clip-prior     # the constants of maths.components.CLIP_VIT_B32
 
@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from calibration_data import Labelled, collections
+from calibration_data import MINI, Labelled, collections
 from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import t as student
@@ -111,7 +111,7 @@ def unlabelled(data: Labelled) -> str:
     own = cards(data)
     for name, given in (
         ("prior, components from the other attributes", own),
-        ("prior of an unknown encoder", [unknown_prior(data.background_logits)] * len(data.codes)),
+        ("prior of an unknown encoder", [unknown_prior(data.background_logits, data.training)] * len(data.codes)),
     ):
         fitted = curves(data, given)
         strange = replace(data, logits=data.off_topic, codes=[""] * data.off_topic.shape[1])
@@ -128,6 +128,7 @@ def located(way: str, logits: Doubles, background: Doubles, card: Prior, level: 
     """The curve of one attribute with its absent level found in one of four ways."""
     values = logits - card.weight * background
     df, location, scale = card.absent
+    card = replace(card, native=None)
     pinned = replace(card, shift=0.0, shift_spread=0.01)
     match way:
         case "median":
@@ -190,7 +191,7 @@ def with_labels(data: Labelled) -> str:
     rows = []
     for name, given in (
         ("components from the other attributes", cards(data)),
-        ("prior of an unknown encoder", [unknown_prior(data.background_logits)] * len(data.codes)),
+        ("prior of an unknown encoder", [unknown_prior(data.background_logits, data.training)] * len(data.codes)),
     ):
         base = curves(data, given)
         start = drawn(data, base)
@@ -313,10 +314,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("clip", "conse", "mini"))
     parser.add_argument("--pictures", type=int, default=3000)
+    parser.add_argument("--bundle", type=Path, default=MINI)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--clip-prior", action="store_true")
     asked = parser.parse_args()
-    for name, data in collections("clip" if asked.clip_prior else asked.only, asked.pictures):
+    for name, data in collections("clip" if asked.clip_prior else asked.only, asked.pictures, asked.bundle):
         if asked.clip_prior:
             source = "CLIP ViT-B/32 on 250 CIFAR-10 images"
             print(fit_prior(data.logits, data.background, data.background_logits, data.truth, source=source))

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sextant.maths.components import Training
+
 Doubles = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
@@ -38,10 +40,15 @@ class Labelled:
     clip_like: bool = False
     native: bool = False
 
+    @property
+    def training(self) -> Training:
+        """How the encoder was trained, for all that its bias says."""
+        return "sigmoid" if self.native else "softmax"
 
-def collections(only: str | None, pictures: int) -> Iterator[tuple[str, Labelled]]:
+
+def collections(only: str | None, pictures: int, bundle: Path = MINI) -> Iterator[tuple[str, Labelled]]:
     """The collections that are there, by name."""
-    known: dict[str, Callable[[], Labelled]] = {"clip": clip, "conse": conse, "mini": partial(mini, pictures)}
+    known: dict[str, Callable[[], Labelled]] = {"clip": clip, "conse": conse, "mini": partial(mini, pictures, bundle)}
     for name, load in known.items():
         if only in (None, name):
             try:
@@ -86,13 +93,15 @@ def conse() -> Labelled:
     return _collected(codes, unit(images), unit(own), unit(nouns[far[:200]]), unit(nouns[far[200:400]]), truth, False)
 
 
-def mini(pictures: int) -> Labelled:
+def mini(pictures: int, bundle: Path) -> Labelled:
     """The embedded encoder on drawn pictures it was not trained on; a quarter of the background serves as off-topic."""
     from sextant.background import background_prompts
     from sextant.demo import scenes
     from sextant.encoder import OnnxEncoder
 
-    encoder = OnnxEncoder(MINI)
+    if not bundle.is_dir():
+        raise FileNotFoundError(bundle)
+    encoder = OnnxEncoder(bundle)
     codes = [code for code in (*scenes.ATTRIBUTES, *scenes.DERIVED) if code in scenes.PHRASES]
     vectors, truth = [], []
     first = scenes.DEMO_SEEDS[0]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,6 +251,52 @@ def test_an_unknown_encoder_is_read_with_caution(real):
     # Logits that do not float together from image to image: the background is noise, and is left out.
     loose = np.random.default_rng(0).normal(0, 5, (400, 100))
     assert unknown_prior(loose).weight == 0
+
+
+def test_an_encoder_whose_own_sigmoid_is_right_is_believed():
+    numbers = np.random.default_rng(0)
+    logits = numbers.normal(-4, 4, (1500, 6)) + numbers.normal(0, 2, 6)
+    truth = (numbers.random((1500, 6)) < 1 / (1 + np.exp(-logits))).astype(float)
+    noise = numbers.normal(-5, 2, (400, 50))
+    card = fit_prior(logits, noise.mean() + np.zeros(1500), noise, truth, source="its own")
+    assert card.native is not None
+    assert card.native == pytest.approx((1.0, 0.0), abs=0.12)
+    curve = prior(logits[:, 0], None, card)
+    assert curve.kind == "native"
+    assert curve.params["prevalence"] == pytest.approx(truth[:, 0].mean(), abs=0.03)
+    assert expected_calibration_error(confidence(curve, logits[:, 0]), truth[:, 0]) < 0.03
+    assert Prior.from_params(json.loads(json.dumps(card.to_params()))) == card
+    # Moved up by 25, as CLIP's logits are, the same numbers are no probabilities, and the mixture is used.
+    assert CLIP_VIT_B32.native is None
+
+
+def test_a_sigmoid_trained_stranger_keeps_its_logits():
+    image = np.random.default_rng(0).normal(0, 3, (300, 1))
+    floating = image + np.random.default_rng(1).normal(0, 1, (300, 60))
+    assert unknown_prior(floating).weight > 0
+    assert unknown_prior(floating, "sigmoid").weight == 0
+
+
+def test_the_page_prints_what_the_real_vectors_give(real):
+    page = (Path(__file__).resolve().parents[1] / "docs" / "calibration.md").read_text(encoding="utf-8")
+    section = page.split("<!-- figures: clip-unlabelled -->")[1].split("<!-- end")[0]
+    lines = [[cell.strip() for cell in row.strip("|").split("|")] for row in section.strip().splitlines()]
+    printed = {row[0]: row[1:] for row in lines}
+    logits, background_logits, truth = clip(real)
+    background = background_logits.mean(axis=1)
+    card = unknown_prior(background_logits)
+    shy = np.stack([confidence(prior(logits[:, a], background, card), logits[:, a], background) for a in range(10)], 1)
+    plain = 1 / (1 + np.exp(-(logits - 25.5) / 1.5))
+    for name, p in (("fixed(25.5, 1.50)", plain), ("prior of an unknown encoder", shy)):
+        assert float(printed[name][0].split()[0]) == pytest.approx(
+            expected_calibration_error(p.ravel(), truth.ravel()), abs=2e-3
+        )
+        assert float(printed[name][1]) == pytest.approx(((p - truth) ** 2).mean(), abs=1e-3)
+    rate = truth.mean(axis=0)
+    assert float(printed["always the base rate"][1]) == pytest.approx((rate * (1 - rate)).mean(), abs=1e-4)
+    for logit, said in ((24, 0.269), (25.5, 0.5), (27, 0.731), (28, 0.841), (30, 0.953)):
+        assert f"{logit} → {said:.3f}" in page
+        assert 1 / (1 + np.exp(-(logit - 25.5) / 1.5)) == pytest.approx(said, abs=5e-4)
 
 
 def test_a_prior_needs_both_answers():

@@ -71,9 +71,11 @@ def histogram_rule(logits: ArrayLike) -> Calibration:
     return fixed(float(np.quantile(values, 0.95)), float(values.std() / 2))
 
 
-def native() -> Calibration:
-    """`sigmoid(logit)`: a sigmoid-trained encoder's own probability."""
-    return Calibration("native")
+def native(slope: float = 1.0, offset: float = 0.0) -> Calibration:
+    """`sigmoid(slope · logit + offset)`: a sigmoid-trained encoder's own probability, corrected as its card says."""
+    if (slope, offset) == (1.0, 0.0):
+        return Calibration("native")
+    return Calibration("native", {"slope": float(slope), "offset": float(offset)})
 
 
 def temperature(value: float) -> Calibration:
@@ -104,7 +106,7 @@ def log_odds(calibration: Calibration, logits: ArrayLike, background: ArrayLike 
         case "fixed":
             return np.asarray((values - params["center"]) / params["scale"])
         case "native":
-            return values
+            return np.asarray(params.get("slope", 1.0) * values + params.get("offset", 0.0))
         case "prior":
             e = evidence(params, values, background)
             return _interpolate(e, params["e"], params["log_odds"])

@@ -44,15 +44,17 @@ CLIP_VIT_B32 = Prior(
 )
 
 
-def unknown_prior(background_logits: ArrayLike) -> Prior:
+def unknown_prior(background_logits: ArrayLike, training: Training = "softmax") -> Prior:
     """What to use for an encoder whose card has no prior: cautious, from its background logits (n, k) alone.
 
     The absent part is what unrelated prompts show of this encoder (an empirical null, widened until its outermost
     thousandth fits); the present part is that of CLIP ViT-B/32 and its stretched copies, since another encoder may
     separate more widely; few images show anything, and the answer is drawn towards no. The background is subtracted
-    where it carries at least a fifth of what moves a phrase from image to image.
+    where it carries at least a fifth of what moves a phrase from image to image, and never for a sigmoid-trained
+    encoder, whose logits do not float.
     """
-    weight = CLIP_VIT_B32.weight if background_level(background_logits, 0.0).shared >= SHARED else 0.0
+    floats = training == "softmax" and background_level(background_logits, 0.0).shared >= SHARED
+    weight = CLIP_VIT_B32.weight if floats else 0.0
     level = background_level(background_logits, weight)
     df, location, scale = level.null
     _, mean, sd = CLIP_VIT_B32.present[0]
@@ -160,13 +162,23 @@ def _parts(values: Doubles, truth: Doubles, share: Doubles, level: Level) -> Pri
 
 
 def _corrected(card: Prior, logits: Doubles, background: Doubles, truth: Doubles, share: Doubles) -> Prior:
-    """The card with the slope and offset that its own unlabelled answers would have needed."""
+    """The card with the slope and offset that its unlabelled answers would have needed, or the encoder's sigmoid."""
     odds = np.empty_like(logits)
     for a in range(logits.shape[1]):
         curve = prior(logits[:, a], background, card)
         odds[:, a] = log_odds(curve, logits[:, a], background)
     seen = share > 0
-    x, y, w = odds[seen], truth[seen], share[seen]
+    y, w = truth[seen], share[seen]
+    (slope, offset), mixed = _line(odds[seen], y, w)
+    own, native = _line(logits[seen], y, w)
+    return replace(card, slope=slope, offset=offset, native=own if native < mixed else None)
+
+
+def _line(x: Doubles, y: Doubles, w: Doubles) -> tuple[tuple[float, float], float]:
+    """Slope and offset on log-odds x, drawn gently towards 1 and 0, and the Brier score they reach.
+
+    On raw logits this tries the encoder's own sigmoid: only a sigmoid-trained encoder has one near slope 1, offset 0.
+    """
 
     def loss(free: Doubles) -> float:
         linear = np.exp(free[0]) * x + free[1]
@@ -174,7 +186,8 @@ def _corrected(card: Prior, logits: Doubles, background: Doubles, truth: Doubles
         return float(fit + 0.5 * (free[0] / 0.5) ** 2 + 0.5 * (free[1] / 2.0) ** 2)
 
     best = minimize(loss, [0.0, 0.0], method="Nelder-Mead").x
-    return replace(card, slope=float(np.exp(best[0])), offset=float(best[1]))
+    slope, offset = float(np.exp(best[0])), float(best[1])
+    return (slope, offset), float(np.average((expit(slope * x + offset) - y) ** 2, weights=w))
 
 
 def _median(values: Doubles, weights: Doubles) -> float:

@@ -26,6 +26,7 @@ Doubles = NDArray[np.float64]
 LEAST_IMAGES = 20  # fewer say too little about the spread of a background
 LEAST_SPREAD = 1e-6  # of a logit: an encoder whose background never moves must not divide by zero
 POINTS = 400  # quantiles that stand for a whole column of logits
+ENOUGH = 100_000  # images that a column of millions is thinned to first, evenly
 WORTH = 400  # images at most that the likelihood may weigh: real columns are never quite the shape of the model
 KNOTS: Doubles = np.concatenate([np.arange(-12, 12, 0.25), np.arange(12, 60.5, 1.0)])  # of evidence
 RATIO_GRID: Doubles = np.arange(-20, 60.05, 0.1)
@@ -62,7 +63,9 @@ class Prior:
     parts (share, mean, standard deviation). `shift` and `shift_spread` say where the absent level of an attribute lies
     against the level of unrelated prompts. `slope` and `offset` correct the mixture's log-odds for what the model
     leaves out. `prevalence` holds the two parameters of a Beta distribution. `level` is that of the collection it was
-    fitted on, for collections too small to have their own. `source` says in words what it was fitted on.
+    fitted on, for collections too small to have their own. `source` says in words what it was fitted on. `native` is
+    the slope and offset of the encoder's own sigmoid, where that was measured to be better than the mixture; the
+    mixture is then not used.
     """
 
     weight: float
@@ -75,6 +78,7 @@ class Prior:
     prevalence: tuple[float, float]
     source: str
     level: Level | None = None
+    native: tuple[float, float] | None = None
 
     def to_params(self) -> dict[str, Any]:
         """Plain JSON values, for the card's key `prior`."""
@@ -89,6 +93,9 @@ class Prior:
             for name in ("absent", "prevalence"):
                 given[name] = tuple(float(value) for value in given[name])
             given["present"] = tuple(tuple(float(value) for value in part) for part in given["present"])
+            if given.get("native") is not None:
+                slope, offset = given["native"]
+                given["native"] = (float(slope), float(offset))
             if level is not None:
                 level = Level(**{**level, "null": tuple(level["null"])})
             return cls(**given, level=level)
@@ -131,10 +138,13 @@ def prior(
 ) -> Calibration:
     """The unlabelled calibration of one attribute, from its logits (n,) over a collection and their background (n,).
 
-    `level` is the collection's; without one, the card's. `reference` is the attribute's absent level after subtracting
+    Of kind `prior`, or `native` where the card trusts the encoder's own sigmoid. `level` is the collection's; without
+    one, the card's. `reference` is the attribute's absent level after subtracting
     λ · background, in logits, where it is known from elsewhere. The curve and everything it rests on are frozen in the
     record, `prevalence` among them. Raises `UsageError` below 20 usable images.
     """
+    if card.native is not None:
+        return _native(np.asarray(logits, dtype=np.float64), card)
     level = level or card.level
     if level is None:
         raise UsageError("a prior needs the collection's background level, and its card has none to fall back on")
@@ -164,8 +174,27 @@ def prior(
     )
 
 
+def _native(logits: Doubles, card: Prior) -> Calibration:
+    """The encoder's own sigmoid, with the prevalence that it implies."""
+    slope, offset = card.native or (1.0, 0.0)
+    usable = logits[np.isfinite(logits)]
+    if len(usable) < LEAST_IMAGES:
+        raise UsageError(f"a prior needs at least {LEAST_IMAGES} images with a logit, not {len(usable)}")
+    return Calibration(
+        "native",
+        {
+            "slope": slope,
+            "offset": offset,
+            "prevalence": float(expit(slope * usable + offset).mean()),
+            "images": len(usable),
+            "source": card.source,
+        },
+    )
+
+
 def _posterior(evidence: Doubles, card: Prior) -> tuple[Doubles, float, float]:
     """Log-odds at `KNOTS`, the mean prevalence and the mean level, over all levels and prevalences by their weight."""
+    evidence = evidence[:: max(1, len(evidence) // ENOUGH)]
     points = np.quantile(evidence, (np.arange(POINTS) + 0.5) / POINTS) if len(evidence) > POINTS else np.sort(evidence)
     worth = min(len(evidence), WORTH) / len(points)
     levels = card.shift_spread * LEVEL_STEPS
