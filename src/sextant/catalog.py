@@ -103,7 +103,9 @@ class Catalog(Database):
     # vectors of phrases, a cache
 
     def put_texts(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
-        """Keeps the vectors of phrases, so that no phrase of a vocabulary is encoded twice."""
+        """Keeps the vectors of phrases, so that none is encoded twice; not where the catalog can only be read."""
+        if self.read_only:
+            return
         with self._writing() as connection:
             rows = [{"encoder": encoder, "text": text, "vector": vector} for text, vector in vectors.items()]
             if rows:
@@ -131,14 +133,16 @@ class Catalog(Database):
         rows: Mapping[str, tuple[str, Mapping[str, Any], str]],
         measured: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Adds (hash, calibration, prompt hash) by code where the newest differs from it, with what was measured."""
+        """Adds (hash, calibration, prompt hash) by code where the newest differs from it, or from what was measured."""
         newest = self.calibrations(encoder)
         with self._writing() as connection:
             for code, (hash_, calibration, prompt_hash) in rows.items():
                 old = newest.get(code)
-                if old is None or (old.hash, old.prompt_hash) != (hash_, prompt_hash):
+                news = (measured or {}).get(code)
+                changed = old is None or (old.hash, old.prompt_hash) != (hash_, prompt_hash)
+                if changed or (old is not None and news is not None and news != old.measured):
                     values = {"hash": hash_, "calibration": json.dumps(calibration), "prompt_hash": prompt_hash}
-                    values["measured"] = json.dumps((measured or {}).get(code, {}))
+                    values["measured"] = json.dumps(news or {})
                     row = calibrations.insert().values(encoder=encoder, code=code, at=now(), **values)
                     connection.execute(row)
 
@@ -165,6 +169,8 @@ class Catalog(Database):
 
     def put_level(self, encoder: str, background_hash: str, level: Mapping[str, Any]) -> None:
         """Keeps the level (a JSON value) that free queries are judged by, for one list of background prompts."""
+        if self.read_only:  # a cache
+            return
         with self._writing() as connection:
             connection.execute(levels.delete().where(levels.c.encoder == encoder))
             row = {"encoder": encoder, "background_hash": background_hash, "level": json.dumps(level), "at": now()}

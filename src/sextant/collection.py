@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sextant import add as adding
 from sextant import columns, exchange, ingest, manifest, settings, vocabulary
@@ -40,6 +40,9 @@ from sextant.types import (
 )
 from sextant.view import KINDS, View
 from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
+
+if TYPE_CHECKING:
+    from sextant.survey import Control
 
 Report = Callable[[Progress], None]
 
@@ -188,10 +191,22 @@ class Collection(Edges):
         return len(found)
 
     def labels(self, codes: Sequence[str] | None = None) -> Rows:
-        """The labels that hold: image_id, path, code, value, person, at."""
+        """The labels that hold: id, path, code, value, person, at."""
         view = self.view()
         paths = dict(zip(view.ids.to_pylist(), view.paths.to_pylist(), strict=True))
         return Rows(labelling.table(self.catalog.labels(codes), paths))
+
+    def export_labels(self, target: str | os.PathLike[str], codes: Sequence[str] | None = None) -> int:
+        """Writes the labels that hold to a CSV, JSON lines or Parquet file; `import_labels` reads the first two."""
+        path, rows = Path(target).expanduser(), self.labels(codes)
+        exchange.write(rows.table, path, exchange.format_of(path, None))
+        return len(rows)
+
+    def label_open(self, code: str) -> list[Asked]:
+        """What the newest draw of `label_next` asked about and nobody has answered yet."""
+        from sextant import judge
+
+        return judge.still_open(self.view_of([code]), self.catalog, code)
 
     def calibrate(self, codes: Sequence[str] | None = None) -> list[CalibrationReport]:
         """Fits every labelled column, and uses a fit only where it does better on labels that it did not see.
@@ -201,15 +216,17 @@ class Collection(Edges):
         from sextant import judge
 
         wanted = list(self.codes() if codes is None else codes)
+        held = self.view_of(wanted).calibrations
         tagging.renew(self, wanted)
-        return judge.calibrate(self.view_of(wanted), self.catalog, wanted)
+        return judge.calibrate(self.view_of(wanted), self.catalog, wanted, held)
 
     def evaluate(
         self, codes: Sequence[str] | None = None, *, truth: str | os.PathLike[str] | None = None
     ) -> list[ColumnEvaluation]:
         """ECE, Brier score, likelihood and reliability of columns on labels that no fit has seen; `*` is all together.
 
-        `truth` names a file like those of `import_labels` to judge against instead of the collection's own labels.
+        `truth` names a file like those of `import_labels` to judge against instead of the collection's own labels;
+        images that the collection does not have are passed over.
         """
         from sextant import judge
 
@@ -217,14 +234,27 @@ class Collection(Edges):
         view = self.view_of(wanted)
         known = None
         if truth is not None:
-            known = judge.settled(labelling.read(Path(truth).expanduser(), view.find, wanted, person=""))
+            file = Path(truth).expanduser()
+            known = judge.settled(labelling.read(file, view.find, self.codes(), person="", strangers=True))
         return judge.evaluate(view, self.catalog, wanted, known)
 
     def promise(self, code: str, *, precision: float, failure: float = 0.05) -> Promise:
-        """The lowest confidence from which a precision holds, wrong with at most `failure`, from a column's labels."""
+        """Accepts from the lowest confidence at which a precision holds by the labels, but for `failure`."""
         from sextant import judge
 
         return judge.promise(self.view_of([code]), self.catalog, code, precision=precision, failure=failure)
+
+    def withdraw_promise(self, code: str) -> None:
+        """Accepts from the vocabulary's threshold again."""
+        from sextant import judge
+
+        judge.withdraw(self.view_of([code]), self.catalog, code)
+
+    def failing_controls(self, codes: Sequence[str] | None = None) -> list[Control]:
+        """The controls of the vocabulary that do not come out as they must."""
+        from sextant import survey
+
+        return [c for c in survey.controls(self.view_of(self.codes() if codes is None else codes)) if c.failing]
 
     def count(self, code: str) -> CountEstimate | None:
         """How many images really show an attribute, with a 95 % interval; None without labels of a drawn sample."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sextant.catalog import Catalog, Drawn, Label
+from sextant.catalog import CalibrationRecord, Catalog, Drawn, Label
 from sextant.errors import UsageError
 from sextant.maths import calibration as curves
 from sextant.maths import fitting, metrics, sampling
@@ -49,6 +49,22 @@ def ask(view: View, catalog: Catalog, code: str, size: int, *, seed: int) -> lis
     return [
         Asked(code, image, str(paths[int(row)]), float(confidence[row]), p)
         for row, (image, p, _) in zip(choice.rows, drawn, strict=True)
+    ]
+
+
+def still_open(view: View, catalog: Catalog, code: str) -> list[Asked]:
+    """What the newest draw asked about and nobody has answered yet."""
+    answered = {label.image for label in catalog.labels([code])}
+    drawn = catalog.sample([code])
+    newest = max((d.batch for d in drawn), default=0)
+    rest = [d for d in drawn if d.batch == newest and d.image not in answered and d.image in view.places]
+    if not rest:
+        return []
+    paths, confidence = view.paths, view.values(code).confidence
+    rows = [view.places[d.image] for d in rest]
+    return [
+        Asked(code, d.image, str(paths[row]), float(confidence[row]), d.probability)
+        for d, row in zip(rest, rows, strict=True)
     ]
 
 
@@ -117,8 +133,13 @@ def base_of(curve: Calibration) -> Calibration:
 # answering
 
 
-def calibrate(view: View, catalog: Catalog, codes: Sequence[str] | None) -> list[CalibrationReport]:
-    """Fits every labelled column and keeps the curves that beat the unlabelled ones on labels they did not see."""
+def calibrate(
+    view: View, catalog: Catalog, codes: Sequence[str], held: Mapping[str, CalibrationRecord]
+) -> list[CalibrationReport]:
+    """Fits every labelled column and keeps the curves that beat the unlabelled ones on labels they did not see.
+
+    `held` are the records before any `prior` was worked out anew: promises among them are made again.
+    """
     answers = settled(catalog.labels(codes))
     single = [c for c in answers if isinstance(item := view.describe(c), Attribute) and item.group is None]
     given = labelled(view, {c: answers[c] for c in single}, catalog.sample(single))
@@ -127,9 +148,11 @@ def calibrate(view: View, catalog: Catalog, codes: Sequence[str] | None) -> list
     fits = fitting.fit(given)
     records, measured, reports = {}, {}, []
     for code, fit in fits.items():
-        quality = _quality(fit, given[code])
         before = view.calibration(code)
-        if fit.applied or base_of(before).id != before.id:  # a fit that no longer holds gives way to its base
+        quality = _quality(fit, given[code]) | _renewed(held.get(code), fit.calibration, given[code])
+        if (
+            fit.applied or base_of(before).id != before.id or "promise" in quality
+        ):  # a fit that no longer holds gives way to its base
             hash_ = view.columns[code].provenance["prompt_hash"]
             curve = fit.calibration
             records[code] = (curve.id, {"kind": curve.kind, "params": dict(curve.params)}, hash_)
@@ -143,6 +166,28 @@ def calibrate(view: View, catalog: Catalog, codes: Sequence[str] | None) -> list
         )  # fmt: skip
     catalog.put_calibrations(view.vectors.name, records, measured)
     return reports
+
+
+def _renewed(record: CalibrationRecord | None, curve: Calibration, given: Labelled) -> dict[str, Any]:
+    """The promise that was in force, made again for another curve; nothing where there was none, or it fails now."""
+    held = record.measured.get("promise") if record else None
+    if not held:
+        return {}
+    found = _promised(curve, given, precision=held["precision"], failure=held["failure"])
+    return {} if found.value is None else {"promise": _kept(found, held["precision"], held["failure"])}
+
+
+def _promised(curve: Calibration, given: Labelled, *, precision: float, failure: float) -> sampling.Threshold:
+    confidence = curves.confidence(curve, given.logits, given.background)
+    return sampling.precision_threshold(confidence, given.truth, given.weights, precision=precision, failure=failure)
+
+
+def _kept(found: sampling.Threshold, precision: float, failure: float) -> dict[str, Any]:
+    """A promise as the calibration's record keeps it."""
+    return {
+        "accepted": found.value, "precision": precision, "failure": failure,
+        "n": found.n, "right": found.right, "bound": found.bound,
+    }  # fmt: skip
 
 
 def _quality(fit: Fit, given: Labelled) -> dict[str, Any]:
@@ -249,14 +294,35 @@ def _row(code: str, quality: metrics.Quality, state: str) -> ColumnEvaluation:
 
 
 def promise(view: View, catalog: Catalog, code: str, *, precision: float, failure: float) -> Promise:
-    """The lowest confidence from which a precision can be promised, from labels, wrong with at most `failure`."""
+    """The lowest confidence from which a precision can be promised, from labels, wrong with at most `failure`.
+
+    Where there is one, it becomes the edge of accepted for as long as the calibration is in force.
+    """
     answers = settled(catalog.labels([code])).get(code, {})
     given = labelled(view, {code: answers}, catalog.sample([code])).get(code)
     if given is None:
         raise UsageError(f"'{code}' has no labels; ask for some with: sextant label next {code}")
-    confidence = curves.confidence(view.calibration(code), given.logits, given.background)
-    found = sampling.precision_threshold(confidence, given.truth, given.weights, precision=precision, failure=failure)
+    if view.calibration(code).kind == "temperature":
+        raise UsageError(f"'{code}' belongs to an exclusive group; a promise needs an attribute that stands alone")
+    found = _promised(view.calibration(code), given, precision=precision, failure=failure)
+    if found.value is not None:
+        _keep_promise(view, catalog, code, _kept(found, precision, failure))
     return Promise(code, precision, failure, found.value, found.n, found.right, found.bound, found.tried, found.reason)
+
+
+def withdraw(view: View, catalog: Catalog, code: str) -> None:
+    """Accepts from the vocabulary's threshold again."""
+    _keep_promise(view, catalog, code, None)
+
+
+def _keep_promise(view: View, catalog: Catalog, code: str, kept: dict[str, Any] | None) -> None:
+    record = view.calibrations.get(code)
+    if record is None:
+        raise UsageError(f"'{code}' has no calibration yet: run sextant tag")
+    measured = {name: value for name, value in record.measured.items() if name != "promise"}
+    measured |= {"promise": kept} if kept else {}
+    row = {code: (record.hash, record.calibration, record.prompt_hash)}
+    catalog.put_calibrations(view.vectors.name, row, {code: measured})
 
 
 def count(view: View, catalog: Catalog, code: str) -> CountEstimate | None:

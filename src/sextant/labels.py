@@ -24,8 +24,10 @@ NO = frozenset({"no", "n", "false", "0", "0.0"})
 SHOWN = 20
 
 
-def read(path: Path, find: Callable[[str], str | None], codes: Sequence[str], *, person: str) -> list[Label]:
-    """The labels of a file, for images that `find` knows by id or path.
+def read(
+    path: Path, find: Callable[[str], str | None], codes: Sequence[str], *, person: str, strangers: bool = False
+) -> list[Label]:
+    """The labels of a file, for images that `find` knows by id or path; with `strangers` others are passed over.
 
     Raises:
         ExchangeError: something is wrong; the message lists every line, and nothing is to be kept.
@@ -34,7 +36,9 @@ def read(path: Path, find: Callable[[str], str | None], codes: Sequence[str], *,
     problems: list[str] = []
     for line, row in records(path):
         name = str(row.get("path") or row.get("id") or "")
-        image = find(name) if name else None
+        image = next((i for key in ("id", "path") if row.get(key) and (i := find(str(row[key])))), None)
+        if image is None and name and strangers:
+            continue
         if image is None:
             what = f"no image '{name}' in the collection" if name else "no path and no id"
             problems.append(f"{path}:{line}: {what}")
@@ -61,7 +65,8 @@ def read(path: Path, find: Callable[[str], str | None], codes: Sequence[str], *,
 def _cells(row: Mapping[str, Any], codes: Collection[str]) -> Iterator[tuple[str, Any]]:
     """The (code, value) pairs of one record, whichever form it has; empty values say nothing."""
     if "code" in row:
-        yield str(row["code"]), row.get("value")
+        if row.get("value") not in (None, ""):
+            yield str(row["code"]), row["value"]
     elif isinstance(row.get("attributes"), list):
         shown = set(row["attributes"])
         yield from ((code, code in shown) for code in codes)
@@ -75,9 +80,9 @@ def _truth(value: Any) -> bool | None:
 
 
 def table(labels: Sequence[Label], paths: Mapping[str, str]) -> pa.Table:
-    """Labels as rows: image_id, path, code, value, person, at."""
+    """Labels as rows that `read` takes back: id, path, code, value, person, at."""
     columns = {
-        "image_id": pa.array([label.image for label in labels], pa.string()),
+        "id": pa.array([label.image for label in labels], pa.string()),
         "path": pa.array([paths.get(label.image) for label in labels], pa.string()),
         "code": pa.array([label.code for label in labels], pa.string()),
         "value": pa.array([label.value for label in labels], pa.bool_()),

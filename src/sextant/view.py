@@ -176,9 +176,19 @@ class View:
         return None
 
     def thresholds(self, code: str) -> Thresholds:
-        """The band edges of a code."""
+        """The band edges of a code: the vocabulary's, but accepted where labels promise a precision."""
         item = self.describe(code)
-        return item.thresholds if item else Thresholds()
+        edges = item.thresholds if item else Thresholds()
+        accepted = self.promised(code)
+        return edges if accepted is None else Thresholds(accepted, min(edges.tentative, accepted))
+
+    def promised(self, code: str) -> float | None:
+        """The confidence from which the labels promise a precision; None where they were not asked to."""
+        record, column = self.calibrations.get(code), self.columns.get(code)
+        if record is None or column is None or record.prompt_hash != column.provenance.get("prompt_hash"):
+            return None
+        promise = record.measured.get("promise")
+        return None if not promise else float(promise["accepted"])
 
     @cached_property
     def calibrations(self) -> dict[str, CalibrationRecord]:

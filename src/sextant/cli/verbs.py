@@ -35,6 +35,13 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "override": Verb("words", "Have the last word on an attribute of an image."),
         "describe": Verb("words", "Tag an image by hand, or describe it."),
     },
+    "Calibrate": {
+        "label": Verb("labelling", "Say of images whether they show an attribute, to calibrate by."),
+        "calibrate": Verb(
+            "labelling", "Fit confidences to the labels, wherever that helps on labels the fit did not see."
+        ),
+        "evaluate": Verb("labelling", "Measure how far confidences can be believed, on labels that no fit has seen."),
+    },
     "In and out": {
         "export": Verb("moving", "Write facts and confidences to a file."),
         "import": Verb("moving", "Take vectors, or tags and descriptions, made elsewhere."),
