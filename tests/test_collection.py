@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import hashlib
 import multiprocessing
+import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -593,3 +596,46 @@ def test_the_storage_page_reads_a_collection_without_sextant(
     assert tables <= set(re.findall(r"`(\w+)`", page)), "the page names every table of the catalog"
     names = [f.name for f in (*IMAGES, *FILES)]
     assert set(names) <= set(re.findall(r"`(\w+)`", page)), "and every column"
+
+
+READ_ONLY = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import fakes, sextant
+folder = Path(sys.argv[2])
+
+def ask(words):
+    photos = fakes.opened(folder)
+    print([r["path"] for r in photos.query("red")], photos.info()["images"])
+    print(photos.search(words).hits[0].path, photos.similar("p/red.png").hits[0].path)
+    print(len(photos.sql("select red from images")), len(photos.columns()), photos.tag(dry_run=True).columns)
+    return photos
+
+ask("green").close()  # everything is imported while it still may be
+os.setgid(65534); os.setuid(65534)
+photos = ask("a blue lake")
+override = lambda: photos.override("p/red.png", "red", True)
+for change in (photos.tag, override, lambda: photos.add(folder / "p")):
+    try:
+        change()
+    except sextant.SextantError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become nobody")
+def test_a_collection_that_cannot_be_written_can_be_asked(photos: Collection) -> None:
+    photos.close()
+    for folder in (photos.folder, *photos.folder.parents):
+        if folder.name.startswith(("pytest-", "test_")):
+            folder.chmod(0o755)
+    command = [sys.executable, "-c", READ_ONLY, str(Path(__file__).parent), str(photos.folder)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    answers = run.stdout.splitlines()[3:]
+    assert answers[0] == "['p/orange.png', 'p/red.png', 'p/yellow.png'] 6"
+    assert answers[1] == "p/blue.png p/orange.png"
+    assert answers[2] == "6 5 ()"
+    assert len(answers) == 6
+    assert all("allow writing" in line for line in answers[3:])

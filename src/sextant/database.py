@@ -38,7 +38,9 @@ class Database:
         try:
             given = sa.make_url(url)
             self.url = given.render_as_string(hide_password=True)
-            self._engine = _engine(_readable(given))
+            chosen = _readable(given)
+            self.read_only = chosen != given
+            self._engine = _engine(chosen)
         except (sa.exc.ArgumentError, ImportError) as error:
             raise CollectionError(f"the catalog's URL cannot be used: {error}") from error
         with self._saying("cannot be opened"):

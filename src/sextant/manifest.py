@@ -88,8 +88,9 @@ _KINDS: dict[str, tuple[type, ...]] = {
 def create(folder: Path) -> None:
     """Makes an empty collection in `folder`; one that another process made meanwhile is left as it is."""
     target = folder / FOLDER / "collection.json"
-    with _writing(target), suppress(FileExistsError), replacing(target, over=False) as file:
-        file.write(_encoded(Manifest()))
+    if not target.is_file():  # a collection that can only be read is asked too
+        with _writing(target), suppress(FileExistsError), replacing(target, over=False) as file:
+            file.write(_encoded(Manifest()))
 
 
 def write(folder: Path, manifest: Manifest) -> None:
