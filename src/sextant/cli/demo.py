@@ -174,6 +174,7 @@ def _search(known: Measured, search: tour.Search, result: SearchResult, say: Say
     right = [known.shows(hit.path, search.shows) for hit in hits]
     say()
     say([(f'sextant search "{search.text}" -k {HITS}', "cyan")])
+    say(f"  it is true of {output.amount(known.amount(search.shows), 'image')}")
     for hit, true in zip(hits, right, strict=True):
         mark: tuple[str, str] = ("right", "green") if true else ("wrong", "red") if true is False else ("?", "")
         room = max(20, output.width() - len("  0.000  right  "))
@@ -182,6 +183,7 @@ def _search(known: Measured, search: tour.Search, result: SearchResult, say: Say
     return {
         "query": search.text,
         "state": result.state,
+        "positives": known.amount(search.shows),
         "hits": [{**asdict(hit), "right": true} for hit, true in zip(hits, right, strict=True)],
     }
 
@@ -197,8 +199,10 @@ def _sheet(known: Measured, place: Path, domain: tour.Domain, results: dict[tour
             sheet.Shot(place / hit.path, output.confidence(hit.confidence), true)
             for hit, true in zip(hits, right, strict=True)
         )
-        counted = f"{sum(true is True for true in right)} of {len(hits)} right"
-        strips.append(sheet.Strip(search.text, f"{counted}, confidences: {result.state}", shots))
+        counted = (
+            f"{sum(true is True for true in right)} of {len(hits)} right; {known.amount(search.shows):,} are there"
+        )
+        strips.append(sheet.Strip(search.text, f"{counted} · confidences: {result.state}", shots))
     title = f"Sextant: the first answers to {len(strips)} searches"
     under = f"{known.images:,} drawn pictures of {domain.title}; one picture of each burst is shown"
     sheet.draw(strips, place / tour.SHEET, title=title, subtitle=under)

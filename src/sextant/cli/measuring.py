@@ -54,6 +54,10 @@ class Measured:
         known = self.truth.get(path)
         return None if known is None else codes <= known.shows
 
+    def amount(self, codes: frozenset[str]) -> int:
+        """How many images show all of these."""
+        return sum(codes <= truth for truth in self.truths)
+
     def described(self, path: str) -> str:
         """The path, and the caption that the truth has for it."""
         return f"{path} · {self.truth[path].caption}" if path in self.truth else path
