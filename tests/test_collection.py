@@ -598,6 +598,34 @@ def test_the_storage_page_reads_a_collection_without_sextant(
     assert set(names) <= set(re.findall(r"`(\w+)`", page)), "and every column"
 
 
+def test_questions_that_cannot_be_meant_are_usage_errors(photos: Collection) -> None:
+    for ask in (
+        lambda: photos.query("red", limit=-1),
+        lambda: photos.search("red", limit=0),
+        lambda: photos.search("  "),
+        lambda: photos.search("\udcff"),
+        lambda: photos.describe("p/red.png", tags=["\udcff"]),
+        lambda: photos.describe("p/red.png", tags=[" "]),
+        lambda: photos.inspect("red", bins=0),
+        lambda: photos.inspect("red", scale=-1.0),
+        lambda: photos.override("~nobody-here/x.png", "red", True),
+        lambda: photos.override("", "red", True),
+    ):
+        with pytest.raises(UsageError):
+            ask()
+    assert (photos.catalog.tags(), photos.catalog.overrides()) == ({}, [])
+
+
+@pytest.mark.parametrize("table", ["images.lance", "files.lance", "encoders"])
+def test_what_models_computed_can_be_deleted_and_computed_again(photos: Collection, tmp_path: Path, table: str) -> None:
+    photos.override("p/red.png", "blue", True)
+    before = photos.query("width > 0", show=["red", "blue", "warm"]).table
+    shutil.rmtree(tmp_path / ".sextant" / table)
+    photos.add(tmp_path / "p")
+    photos.tag()
+    assert photos.query("width > 0", show=["red", "blue", "warm"]).table == before
+
+
 READ_ONLY = """
 import os, sys
 sys.path.insert(0, sys.argv[1])

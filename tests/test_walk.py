@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fakes import opened, picture, pictures
 from sextant.types import Skipped
-from sextant.walk import Candidate, name_of, printable, walk
+from sextant.walk import Candidate, folders, name_of, printable, walk
 
 
 def names(found: list[Candidate | Skipped]) -> list[str]:
@@ -78,6 +78,13 @@ def test_what_is_not_there_is_said_and_ends_nothing(tmp_path: Path, name: str) -
     assert names(found) == ["green.png"]
     assert isinstance(found[0], Skipped)
     assert "no such file" in found[0].reason or "cannot be looked at" in found[0].reason
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures(tmp_path, "red")
+    monkeypatch.chdir(tmp_path)
+    assert list(walk([""], tmp_path)) == [Skipped("", "the name is empty: say . for the current folder")]
+    assert folders(["", "."]) == [Path()]
 
 
 def test_a_tilde_that_is_nobodys_home_is_a_file_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

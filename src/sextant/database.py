@@ -17,7 +17,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
-from sextant.errors import CollectionError
+from sextant.errors import CollectionError, UsageError
 from sextant.schema import MIGRATIONS, migrations
 
 BUSY_SECONDS = 60
@@ -78,6 +78,8 @@ class Database:
             why = str(error.orig)
             remedy = next((f"; {help_}" for word, help_ in REMEDIES.items() if word in why), "")
             raise CollectionError(f"{self.url}: the catalog {what}: {why}{remedy}") from error
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{error.object!r} is not valid text: it cannot be written as UTF-8") from error
 
 
 def now() -> str:

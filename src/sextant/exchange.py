@@ -79,6 +79,8 @@ def write(table: pa.Table, path: Path, kind: Format) -> None:
     Raises:
         ExchangeError: the file cannot be written.
     """
+    if path.is_dir():
+        raise ExchangeError(f"{path}: cannot be written: it is a folder; name a file in it")
     writer = {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}[kind]
     try:
         with path.open("wb") if _is_stream(path) else replacing(path) as file:
@@ -89,7 +91,7 @@ def write(table: pa.Table, path: Path, kind: Format) -> None:
 
 def _is_stream(path: Path) -> bool:
     """Whether `path` is a pipe or a device, which can only be written into, not replaced."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+    return path.exists() and not path.is_file()
 
 
 def _write_csv(table: pa.Table, file: BinaryIO) -> None:

@@ -6,6 +6,7 @@ top, and derived attributes follow from those by rule. A view reads only the col
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sextant.catalog import CalibrationRecord, Catalog, Override
+from sextant.errors import UsageError
 from sextant.maths import calibration as curves
 from sextant.maths import rules
 from sextant.maths.calibration import Calibration
@@ -29,6 +31,7 @@ from sextant.vocabulary import Attribute, Derived, Thresholds, Vocabulary
 from sextant.walk import name_of
 
 MODEL, PERSON, RULE = "model", "person", "rule"
+STATES = {"prior": "prior", "native": "prior", "platt": "calibrated", "isotonic": "calibrated"}
 FACTS = (
     *("id", "path", "name", "folder", "bytes", "width", "height", "megapixels", "aspect", "format", "taken_at"),
     *("camera_model", "gps", "sharpness", "darkness", "brightness", "added_at", "tags", "description"),
@@ -76,7 +79,7 @@ class View:
         """The id behind an id, a path from the collection's folder, or a path from the current one."""
         if name in self.places:
             return name
-        relative = name_of(Path(name).expanduser(), self.store.root.parent)
+        relative = name_of(Path(os.path.expanduser(name)), self.store.root.parent)  # noqa: PTH111 – never raises
         return self._ids_by_path.get(name) or self._ids_by_path.get(relative)
 
     @cached_property
@@ -216,7 +219,9 @@ class View:
         kind = self.calibration(code).kind
         if record and kind != "fixed" and record.prompt_hash != self.columns[code].provenance.get("prompt_hash"):
             return "stale"
-        return {"prior": "prior", "platt": "calibrated", "isotonic": "calibrated"}.get(kind, "uncalibrated")
+        return {"prior": "prior", "native": "prior", "platt": "calibrated", "isotonic": "calibrated"}.get(
+            kind, "uncalibrated"
+        )
 
     def codes(self) -> tuple[str, ...]:
         """All codes: the vocabulary's, then columns that are no longer in it."""
@@ -300,6 +305,8 @@ class View:
 
     def select(self, rule: rules.Rule, names: Sequence[str], sort: str | None, limit: int | None) -> pa.Table:
         """id, path and `names` of the images for which a rule is true; `sort` is a name, with `-` for descending."""
+        if limit is not None and limit < 0:
+            raise UsageError(f"limit must not be negative, and {limit} is")
         key = sort.removeprefix("-") if sort else "path"
         needed = dict.fromkeys([*rule.names, *names, key])
         chosen = pa.array(np.flatnonzero(self.mask(rule)))

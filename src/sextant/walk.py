@@ -93,7 +93,9 @@ def candidate(path: Path, root: Path) -> Candidate | Skipped:
 
 
 def _local(source: str) -> Path | None:
-    """The path of a plain path or a `file://` URL; None for any other URL."""
+    """The path of a plain path or a `file://` URL; None for any other URL, and for an empty name."""
+    if not source:
+        return None
     if "://" not in source:
         return Path(os.path.expanduser(source))  # noqa: PTH111 – Path's raises for a file that is called `~draft.png`
     parts = urlsplit(source)
@@ -106,9 +108,8 @@ def _expand(source: Source) -> Iterator[Path | Skipped]:
     text = os.fspath(source)
     path = _local(text)
     if path is None:
-        yield Skipped(
-            printable(text), "only local files can be added: download it first, then add the file or its folder"
-        )
+        remedy = "only local files can be added: download it first, then add the file or its folder"
+        yield Skipped(printable(text), remedy if text else "the name is empty: say . for the current folder")
     elif os.path.isdir(path):  # noqa: PTH112 – Path.is_dir raises where it may not look
         yield from _folder(path)
     elif os.path.lexists(path) or not glob.has_magic(text):
