@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,9 +142,11 @@ class Collection(Edges):
         return self.current_vocabulary()
 
     def columns(self) -> list[ColumnSummary]:
-        """How many images each attribute accepts, and how far that can be trusted."""
+        """How many images each attribute accepts, how far that can be trusted, and how many there are by the labels."""
         view = self.view(self.codes())
-        return [columns.summary(view, code) for code in view.codes()]
+        drawn = {label.code for label in self.catalog.labels()}
+        found = [columns.summary(view, code) for code in view.codes()]
+        return [replace(s, estimate=self._count(view, s.code)) if s.code in drawn else s for s in found]
 
     def prompts(self, codes: Sequence[str] | None = None) -> list[Prompts]:
         """Exactly what is encoded for each attribute."""
@@ -258,9 +261,12 @@ class Collection(Edges):
 
     def count(self, code: str) -> CountEstimate | None:
         """How many images really show an attribute, with a 95 % interval; None without labels of a drawn sample."""
+        return self._count(self.view_of([code]), code)
+
+    def _count(self, view: View, code: str) -> CountEstimate | None:
         from sextant import judge
 
-        return judge.count(self.view_of([code]), self.catalog, code)
+        return judge.count(view, self.catalog, code)
 
     def override(
         self,

@@ -140,7 +140,7 @@ def summary(view: View, code: str) -> ColumnSummary:
 
 
 def trust(view: View, code: str) -> str:
-    """The state of a code, and where labels made it so, how many and how good: `calibrated (25 labels, ECE .02 ± .01)`."""
+    """The state of a code; from labels, how many and how good: `calibrated (25 labels, ECE .02 ± .01)`."""
     state, record = view.state(code), view.calibrations.get(code)
     if state != "calibrated" or record is None or record.measured.get("ece") is None:
         return state
@@ -150,7 +150,7 @@ def trust(view: View, code: str) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2f}".removeprefix("0")
+    return f"{value:.{2 if value >= 0.01 else 3}f}".removeprefix("0")
 
 
 def inspect(view: View, code: str, *, center: float | None, scale: float | None, bins: int) -> Inspection:

@@ -145,8 +145,23 @@ class TagReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CountEstimate:
+    """How many images show an attribute, and the 95 % interval, from `n` labels."""
+
+    code: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnSummary:
-    """One line of `columns`: how many images fall into each band, and how far that can be trusted."""
+    """One line of `columns`: how many images fall into each band, and how far that can be trusted.
+
+    `trust` is the state with what was measured, such as `calibrated (25 labels, ECE .02 ± .01)`; `estimate` how many
+    images really show it, where labels of a drawn sample say so.
+    """
 
     code: str
     label: str
@@ -159,6 +174,8 @@ class ColumnSummary:
     overridden: int
     calibration: str | None
     encoder: str
+    trust: str = ""
+    estimate: CountEstimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,14 +333,3 @@ class Promise:
     bound: float
     tried: int
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class CountEstimate:
-    """How many images show an attribute, and the 95 % interval, from `n` labels."""
-
-    code: str
-    value: float
-    low: float
-    high: float
-    n: int

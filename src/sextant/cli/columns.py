@@ -76,8 +76,9 @@ def _print_tag(report: TagReport) -> None:
 
 COLUMNS = (
     *("code", "kind", "state", "accepted", "tentative", "rejected", "unknown"),
-    *("label", "overridden", "calibration", "encoder"),
+    *("label", "overridden", "calibration", "encoder", "trust"),
 )
+ESTIMATES = ("value", "low", "high")
 
 
 @verb(examples="sextant columns\nsextant columns --json")
@@ -86,15 +87,20 @@ def columns(run: Invocation) -> None:
     """Show how many images each attribute accepts.
 
     The bands are accepted, tentative and rejected; an image without a vector or a value is unknown. The state says
-    how far the confidences can be trusted.
+    how far the confidences can be trusted. Where images were drawn and labelled, the last column estimates how many
+    really show it, with a 95 % interval.
     """
     with run.collection() as photos:
         summaries = photos.columns()
-    records = [{name: getattr(s, name) for name in COLUMNS} for s in summaries]
+    records = [
+        {name: getattr(s, name) for name in COLUMNS}
+        | {f"estimate_{name}": getattr(s.estimate, name) if s.estimate else None for name in ESTIMATES}
+        for s in summaries
+    ]
     if run.form == "json":
         output.write_json_rows(records)
     elif run.form == "csv":
-        output.write_csv(output.rows_of(records, COLUMNS))
+        output.write_csv(output.rows_of(records, (*COLUMNS, *(f"estimate_{name}" for name in ESTIMATES))))
     elif not summaries:
         output.note("there are no columns yet: sextant tag VOCABULARY.yaml")
     else:
@@ -104,13 +110,16 @@ def columns(run: Invocation) -> None:
 def _print_columns(summaries: Sequence[ColumnSummary]) -> None:
     bands = ("accepted", "tentative", "rejected", "unknown")
     some = [band for band in bands if band != "unknown" or any(s.unknown for s in summaries)]
-    people = any(s.overridden for s in summaries)
+    people, told = any(s.overridden for s in summaries), any(s.estimate for s in summaries)
     rows: list[list[Cell]] = []
     for s in summaries:
         counts = [f"{getattr(s, band):,}" for band in some] + [f"{s.overridden:,}"] * people
-        rows.append([output.plain(s.code), s.kind, output.plain(s.state), *counts])
+        counts += [
+            f"{s.estimate.value:,.0f} ({s.estimate.low:,.0f}–{s.estimate.high:,.0f})" if s.estimate else "–"
+        ] * told
+        rows.append([output.plain(s.code), s.kind, output.plain(s.trust), *counts])
     headings = [Heading("code"), Heading("kind"), Heading("state"), *(Heading(band, "right") for band in some)]
-    headings += [Heading("by hand", "right")] * people
+    headings += [Heading("by hand", "right")] * people + [Heading("really (95 %)", "right")] * told
     room = output.room_beside(headings, rows)
     if output.on_terminal() and room >= LEAST_BAR:
         headings.append(Heading(""))

@@ -228,10 +228,11 @@ def ask(run: Invocation, code: str, size: int, seed: int | None, new: bool, pict
 def calibrate(
     run: Invocation, codes: tuple[str, ...], precision: float | None, failure: float, no_promise: bool
 ) -> None:
-    """Fit confidences to the labels, wherever that helps on labels the fit did not see.
+    """Fit confidences to labels, wherever that helps.
 
-    No column is rewritten. With --precision the edge of accepted moves to where the labels promise that precision,
-    by an exact binomial bound; the vocabulary's own edge stays in force where they promise nothing.
+    A fit is used where it does better on labels that it did not see. No column is rewritten. With --precision the
+    edge of accepted moves to where the labels promise that precision, by an exact binomial bound, and stays there for
+    as long as the promise can be kept; where they promise nothing, the vocabulary's own edge stays in force.
     """
     if precision is None and not no_promise:
         with run.collection() as photos:
@@ -265,11 +266,18 @@ def _print_reports(run: Invocation, reports: Sequence[CalibrationReport]) -> Non
 
 def _report_cells(report: CalibrationReport) -> list[Cell]:
     after = (figure(report.brier_after), figure(report.nll_after)) if report.applied else ("–", "–")
-    said: Cell = [(report.kind, "green")] if report.applied else [(f"kept {report.kind}: {report.reason}", "dim")]
+    said: Cell = (
+        [(report.kind, "green")] if report.applied else [(f"kept {report.kind}: {_shorter(report.reason)}", "dim")]
+    )
     return [
         output.plain(report.code), f"{report.n:,}", f"{report.positives:,}", figure(report.brier_before), after[0],
         figure(report.nll_before), after[1], figure(report.ece), said,
     ]  # fmt: skip
+
+
+def _shorter(reason: str) -> str:
+    """A reason without the figures that the table has already."""
+    return reason.partition(": Brier")[0]
 
 
 def _print_promises(run: Invocation, promises: Sequence[Promise]) -> None:
@@ -306,10 +314,11 @@ EVALUATED = (
 @click.option("--truth", metavar="FILE", type=click.Path(), help="Judge by this file, as label import reads them.")
 @rows_options
 def evaluate(run: Invocation, codes: tuple[str, ...], truth: str | None) -> None:
-    """Measure how far confidences can be believed, on labels that no fit has seen.
+    """Measure how far confidences can be believed.
 
-    Against the collection's own labels the fits are repeated without the ones they are judged by. The row * speaks for
-    all attributes together. ECE: mean gap between confidence and how often it is right. AP: average precision.
+    Only labels that no fit has seen count: against the collection's own, the fits are repeated without the ones that
+    they are judged by. The row * speaks for all attributes together. ECE: mean gap between confidence and how often it
+    is right. AP: average precision.
     """
     with run.collection() as photos:
         rows = photos.evaluate(codes or None, truth=Path(truth) if truth else None)

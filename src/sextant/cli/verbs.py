@@ -37,10 +37,8 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
     },
     "Calibrate": {
         "label": Verb("labelling", "Say of images whether they show an attribute, to calibrate by."),
-        "calibrate": Verb(
-            "labelling", "Fit confidences to the labels, wherever that helps on labels the fit did not see."
-        ),
-        "evaluate": Verb("labelling", "Measure how far confidences can be believed, on labels that no fit has seen."),
+        "calibrate": Verb("labelling", "Fit confidences to labels, wherever that helps."),
+        "evaluate": Verb("labelling", "Measure how far confidences can be believed."),
     },
     "In and out": {
         "export": Verb("moving", "Write facts and confidences to a file."),
