@@ -8,8 +8,11 @@ of 40 the logits for "red" are: red 40, orange 35.8, yellow 28.3, grey 23.1, bla
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +103,16 @@ def picture(path: Path, colour: str | tuple[int, int, int], size: tuple[int, int
 def pictures(folder: Path, *colours: str) -> list[Path]:
     """One PNG for each colour, called by it."""
     return [picture(folder / f"{colour}.png", colour) for colour in colours]
+
+
+@contextmanager
+def readable_by_all(folder: Path) -> Iterator[Path]:
+    """A copy of a folder that nobody but root may write, away from pytest's own folders, which are root's alone."""
+    with tempfile.TemporaryDirectory() as away:
+        Path(away).chmod(0o755)
+        copy = Path(shutil.copytree(folder, Path(away) / "copy"))
+        copy.chmod(0o755)
+        yield copy
 
 
 def many(folder: Path, n: int, start: int = 0) -> list[Path]:

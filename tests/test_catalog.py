@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes import readable_by_all
 from sextant import database
 from sextant.catalog import Catalog, Override
 from sextant.errors import CollectionError
@@ -164,10 +165,9 @@ def test_a_folder_that_cannot_be_written_can_be_read(file: Path, catalog: Catalo
     if not writer_is_there:
         catalog.close()
     assert file.with_name("catalog.db-wal").exists() == writer_is_there
-    for folder in (file.parent, *file.parent.parents):
-        if folder.name.startswith(("pytest-", "test_")):
-            folder.chmod(0o755)
-    run = subprocess.run([sys.executable, "-c", READ_ONLY, str(file)], capture_output=True, text=True, check=False)
+    with readable_by_all(file.parent) as folder:
+        command = [sys.executable, "-c", READ_ONLY, str(folder / file.name)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines()[0] == "{'a': ['x']}"
     assert "could not be written: attempt to write a readonly database; allow writing" in run.stdout

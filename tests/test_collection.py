@@ -29,6 +29,7 @@ from fakes import (
     opened,
     picture,
     pictures,
+    readable_by_all,
     vocabulary,
 )
 from sextant import schema
@@ -655,11 +656,9 @@ for change in (photos.tag, override, lambda: photos.add(folder / "p")):
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become nobody")
 def test_a_collection_that_cannot_be_written_can_be_asked(photos: Collection) -> None:
     photos.close()
-    for folder in (photos.folder, *photos.folder.parents):
-        if folder.name.startswith(("pytest-", "test_")):
-            folder.chmod(0o755)
-    command = [sys.executable, "-c", READ_ONLY, str(Path(__file__).parent), str(photos.folder)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    with readable_by_all(photos.folder) as folder:
+        command = [sys.executable, "-c", READ_ONLY, str(Path(__file__).parent), str(folder)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     answers = run.stdout.splitlines()[3:]
     assert answers[0] == "['p/orange.png', 'p/red.png', 'p/yellow.png'] 6"

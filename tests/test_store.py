@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from fakes import readable_by_all
 from sextant import tables
 from sextant.errors import CollectionError
 from sextant.store import Store, file_name
@@ -371,12 +372,9 @@ def test_a_folder_that_cannot_be_written_can_be_read_without_the_lock(store: Sto
     put(vectors, 0, 2)
     vectors.put_columns({"a": {}}, first_number)
     (store.root / "lock").unlink(missing_ok=True)
-    for folder in (store.root, *store.root.parents):
-        if folder.name.startswith(("pytest-", "test_")) or folder == store.root:
-            folder.chmod(0o755)
-    run = subprocess.run(
-        [sys.executable, "-c", READ_ONLY, str(store.root)], capture_output=True, text=True, check=False
-    )
+    with readable_by_all(store.root) as folder:
+        command = [sys.executable, "-c", READ_ONLY, str(folder)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "[0.0, 1.0] 0" in run.stdout
     assert "cannot be written: Permission denied. A collection that is read-only can be asked" in run.stdout

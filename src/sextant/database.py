@@ -92,7 +92,9 @@ def _readable(url: URL) -> URL:
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return url
     file = Path(url.database)
-    if not file.exists() or (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
+    if not os.path.exists(file) or (  # noqa: PTH110 – Path.exists raises where it may not look
+        os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+    ):
         return url
     query = {"mode": "ro", "uri": "true"}
     if not file.with_name(file.name + "-wal").exists():  # nobody is writing, and SQLite need not ask anybody

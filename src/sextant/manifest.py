@@ -45,7 +45,7 @@ def find(start: Path) -> Path | None:
 
 def exists(folder: Path) -> bool:
     """Whether a folder holds a collection."""
-    return (folder / FOLDER / "collection.json").is_file()
+    return os.path.isfile(folder / FOLDER / "collection.json")  # noqa: PTH113 – Path.is_file raises where it may not look
 
 
 def read(folder: Path) -> Manifest:

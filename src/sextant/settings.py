@@ -58,7 +58,7 @@ def load(file: Path | None = None, *, environment: Mapping[str, str] | None = No
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     environment = os.environ if environment is None else environment
-    if file is not None and file.is_file():
+    if file is not None and os.path.isfile(file):  # noqa: PTH113 – Path.is_file raises where it may not look
         _take(_read(file), str(file), values, sources)
     prefix = "SEXTANT_"
     known = set(_kinds())
