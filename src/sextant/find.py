@@ -40,7 +40,7 @@ def search(
     rows = ranking.best(curves.log_odds(curve, values, view.background), view.ids, limit, chosen)
     hints = _hints(view, where, float(confidence[rows[0]]) if len(rows) else None)
     rows = rows[confidence[rows] >= threshold]
-    state = "prior" if curve.kind == "prior" else "uncalibrated"
+    state = "uncalibrated" if curve.kind == "fixed" else "prior"
     return SearchResult(phrase, state, _hits(edges, view, rows, values, confidence, phrase), hints)
 
 

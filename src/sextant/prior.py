@@ -60,7 +60,9 @@ def _measured(edges: Edges) -> dict[str, Any] | None:
     if logits is None or len(logits) < mixture.LEAST_IMAGES:
         return None
     own = edges.manifest.prior
-    card = mixture.Prior.from_params(own) if own else components.unknown_prior(logits)
+    # A sigmoid-trained encoder has a bias, and its logits do not float from image to image.
+    training: components.Training = "sigmoid" if edges.scale[1] else "softmax"
+    card = mixture.Prior.from_params(own) if own else components.unknown_prior(logits, training)
     return replace(card, level=mixture.background_level(logits, card.weight)).to_params()
 
 

@@ -219,9 +219,7 @@ class View:
         kind = self.calibration(code).kind
         if record and kind != "fixed" and record.prompt_hash != self.columns[code].provenance.get("prompt_hash"):
             return "stale"
-        return {"prior": "prior", "native": "prior", "platt": "calibrated", "isotonic": "calibrated"}.get(
-            kind, "uncalibrated"
-        )
+        return STATES.get(kind, "uncalibrated")
 
     def codes(self) -> tuple[str, ...]:
         """All codes: the vocabulary's, then columns that are no longer in it."""

@@ -49,7 +49,7 @@ def unknown_prior(background_logits: ArrayLike, training: Training = "softmax") 
 
     The absent part is what unrelated prompts show of this encoder (an empirical null, widened until its outermost
     thousandth fits); the present part is that of CLIP ViT-B/32 and its stretched copies, since another encoder may
-    separate more widely; few images show anything, and the answer is drawn towards no. The background is subtracted
+    separate more widely; and few images show anything. The background is subtracted
     where it carries at least a fifth of what moves a phrase from image to image, and never for a sigmoid-trained
     encoder, whose logits do not float.
     """
@@ -64,8 +64,8 @@ def unknown_prior(background_logits: ArrayLike, training: Training = "softmax") 
         present=tuple((1 / len(STRETCHES), mean * stretch, sd * stretch) for stretch in STRETCHES),
         shift=0.5,
         shift_spread=1.0,
-        slope=0.7,
-        offset=-1.0,
+        slope=1.0,
+        offset=0.0,
         prevalence=(0.2, 200.0),
         source="an encoder nobody has measured: its own background prompts, and CLIP ViT-B/32 on 250 CIFAR-10 images",
         level=level,
