@@ -147,7 +147,7 @@ def test_the_embedded_encoder_knows_the_demos_world(tmp_path: Path) -> None:
     assert answer["summary"]["mean_average_precision"] > 0.75
     astronauts, launches = (search["hits"] for search in answer["searches"])
     known = tour.truth(folder)
-    assert sum({"astronaut", "earth"} <= known[hit["path"]].shows for hit in astronauts) >= 3
+    assert known[astronauts[0]["path"]].shows >= {"astronaut", "earth"}
     assert all(hit["right"] for hit in launches)
 
 
