@@ -9,13 +9,13 @@ photos.query("sunset and width > 2000").to_pandas()
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sextant import add as adding
-from sextant import columns, exchange, ingest, manifest, settings, vocabulary
+from sextant import columns, exchange, ingest, manifest, prior, settings, vocabulary
 from sextant import find as finding
 from sextant import labels as labelling
 from sextant import tag as tagging
@@ -235,11 +235,24 @@ class Collection(Edges):
 
         wanted = list(self.codes() if codes is None else codes)
         view = self.view_of(wanted)
-        known = None
-        if truth is not None:
-            file = Path(truth).expanduser()
-            known = judge.settled(labelling.read(file, view.find, self.codes(), person="", strangers=True))
-        return judge.evaluate(view, self.catalog, wanted, known)
+        return judge.evaluate(view, self.catalog, wanted, self._truth(view, truth))
+
+    def fit_prior(self, *, truth: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+        """Fits the components of the encoder in use on labels, and gives every unlabelled column a prior of them.
+
+        Components belong to the encoder, not to an attribute: they serve columns that have no labels. Returns them.
+        """
+        from sextant import judge
+
+        view = self.view(self.codes())
+        background = prior.background_logits(self)
+        if background is None:
+            raise UsageError("the encoder is not at hand, and without it nobody knows what a background is here")
+        known = self._truth(view, truth)
+        card = judge.fit_card(view, self.catalog, known, background, f"labels in {self.folder.name}")
+        prior.install(self, card)
+        tagging.renew(self, self.codes())
+        return card.to_params()
 
     def promise(self, code: str, *, precision: float, failure: float = 0.05) -> Promise:
         """Accepts from the lowest confidence at which a precision holds by the labels, but for `failure`."""
@@ -448,7 +461,16 @@ class Collection(Edges):
         """Merges small pieces and deletes old versions; returns the bytes freed."""
         return self.store.vacuum()
 
-    # names
+    # names and files
+
+    def _truth(self, view: View, file: str | os.PathLike[str] | None) -> Mapping[str, Mapping[str, bool]] | None:
+        """The answers in a file, by code and image; images that the collection does not have are passed over."""
+        from sextant import judge
+
+        if file is None:
+            return None
+        path = Path(file).expanduser()
+        return judge.settled(labelling.read(path, view.find, view.codes(), person="", strangers=True))
 
     def _image(self, view: View, name: str) -> str:
         found = view.find(name)

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from sextant.catalog import CalibrationRecord, Catalog, Drawn, Label
 from sextant.errors import UsageError
 from sextant.maths import calibration as curves
-from sextant.maths import fitting, metrics, sampling
+from sextant.maths import components, fitting, metrics, sampling
 from sextant.maths.calibration import Calibration
 from sextant.maths.fitting import Fit, Labelled
-from sextant.types import Asked, CalibrationReport, ColumnEvaluation, CountEstimate, Promise
+from sextant.maths.mixture import Prior
+from sextant.types import Asked, CalibrationReport, ColumnEvaluation, CountEstimate, Floats, Promise
 from sextant.view import View
 from sextant.vocabulary import Attribute
 
@@ -205,6 +206,26 @@ def _quality(fit: Fit, given: Labelled) -> dict[str, Any]:
         "nll": quality.nll.value,
         "bins": quality.bins,
     }
+
+
+def fit_card(view: View, catalog: Catalog, truth: Truth | None, background: Floats, source: str) -> Prior:
+    """An encoder's own mixture components, from the labels of a collection or from a truth: for columns without labels.
+
+    Judge what it does on attributes that it was not fitted on. Raises `UsageError` below twenty cells of either answer.
+    """
+    known = settled(catalog.labels()) if truth is None else truth
+    codes = [code for code in known if code in view.columns]
+    given = labelled(view, {code: known[code] for code in codes}, catalog.sample(codes) if truth is None else [])
+    if not given:
+        raise UsageError("there are no labels to fit a prior on; import some, or name a --truth file")
+    answers = np.full((len(view), len(given)), np.nan)
+    weights = np.ones_like(answers)
+    for k, item in enumerate(given.values()):
+        rows = [view.places[image] for image in item.images]
+        answers[rows, k] = item.truth
+        weights[rows, k] = 1.0 if item.weights is None else item.weights
+    logits = np.stack([view.logits(code) for code in given], axis=1)
+    return components.fit_prior(logits, view.background, background, answers, source=source, weights=weights)
 
 
 def bins_for(n: int) -> int:

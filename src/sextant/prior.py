@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sextant import manifest
 from sextant.background import background_hash, background_prompts
 from sextant.edges import Edges
 from sextant.errors import ModelError
@@ -17,6 +18,9 @@ from sextant.maths import logits as maths
 from sextant.maths.calibration import Calibration
 from sextant.types import Floats
 from sextant.vocabulary import Attribute, Vocabulary
+
+if TYPE_CHECKING:
+    from sextant.maths.mixture import Prior
 
 LEVEL_SAMPLE = 2000
 """Images whose background logits say what this collection makes of phrases that mean nothing to it."""
@@ -64,6 +68,12 @@ def _measured(edges: Edges) -> dict[str, Any] | None:
     training: components.Training = "sigmoid" if edges.scale[1] else "softmax"
     card = mixture.Prior.from_params(own) if own else components.unknown_prior(logits, training)
     return replace(card, level=mixture.background_level(logits, card.weight)).to_params()
+
+
+def install(edges: Edges, card: Prior) -> None:
+    """Makes these components the prior of the encoder in use, for all columns that nobody labels."""
+    manifest.write(edges.folder, edges.manifest.with_encoder(prior=card.to_params()))
+    Unlabelled(edges, fresh=True)
 
 
 def background_logits(edges: Edges) -> Floats | None:

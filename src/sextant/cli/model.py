@@ -1,4 +1,4 @@
-"""`model list`, `model use`, `model convert` and `model doctor`: the encoders."""
+"""`model list`, `use`, `convert`, `doctor` and `fit-prior`: the encoders."""
 
 from __future__ import annotations
 
@@ -148,3 +148,21 @@ def _print_report(report: DoctorReport) -> None:
     rows += [[marks[None], name, output.plain(text)] for name, text in report.fidelity.items()]
     rates = f"{report.images_per_second:,.0f} images and {report.texts_per_second:,.0f} texts a second"
     output.write_table([Heading(""), Heading("check"), Heading("")], [*rows, [marks[None], "speed", rates]])
+
+
+@subverb("fit-prior", examples="sextant model fit-prior\nsextant model fit-prior --truth truth.csv")
+@click.option("--truth", type=click.Path(path_type=Path), help="Labels in a file, in place of the collection's own.")
+@json_option
+def fit_prior(run: Invocation, truth: Path | None) -> None:
+    """Teach columns without labels from columns with labels.
+
+    Fits what evidence looks like on this encoder, where an attribute is shown and where it is not, and works every
+    unlabelled column out anew. The components belong to the encoder: judge them on attributes they were not fitted on.
+    """
+    with run.collection() as photos:
+        card = photos.fit_prior(truth=truth)
+    if run.form == "json":
+        output.write_json(card)
+    else:
+        print(f"λ {card['weight']:g}: how much of an image's background is taken off its logits")
+        print(f"fitted on {card['source']}; unlabelled columns were worked out anew")
