@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sextant import exclusive
 from sextant.catalog import CalibrationRecord, Catalog, Drawn, Label
 from sextant.errors import UsageError
+from sextant.exclusive import GroupFit
 from sextant.maths import calibration as curves
 from sextant.maths import components, fitting, metrics, sampling
 from sextant.maths.calibration import Calibration
@@ -23,6 +25,8 @@ from sextant.types import Asked, CalibrationReport, ColumnEvaluation, CountEstim
 from sextant.view import View
 from sextant.vocabulary import Attribute
 
+Doubles = NDArray[np.float64]
+LEAST_IMAGES = 20
 POOLED = "*"
 """The code of the row that speaks for all attributes together."""
 SHOWN = 20
@@ -141,32 +145,92 @@ def calibrate(
 
     `held` are the records before any `prior` was worked out anew: promises among them are made again.
     """
+    _usable(view, codes)
     answers = settled(catalog.labels(codes))
     single = [c for c in answers if isinstance(item := view.describe(c), Attribute) and item.group is None]
     given = labelled(view, {c: answers[c] for c in single}, catalog.sample(single))
-    if not given:
+    groups = _grouped(view, answers)
+    if not given and not groups:
         raise UsageError("there are no labels to calibrate by; ask for some with: sextant label next CODE")
-    fits = fitting.fit(given)
     records, measured, reports = {}, {}, []
-    for code, fit in fits.items():
+    for code, fit in (fitting.fit(given) if given else {}).items():
         before = view.calibration(code)
         quality = _quality(fit, given[code]) | _renewed(held.get(code), fit.calibration, given[code])
-        if (
-            fit.applied or base_of(before).id != before.id or "promise" in quality
-        ):  # a fit that no longer holds gives way to its base
-            hash_ = view.columns[code].provenance["prompt_hash"]
-            curve = fit.calibration
-            records[code] = (curve.id, {"kind": curve.kind, "params": dict(curve.params)}, hash_)
-            measured[code] = quality
-        reports.append(
-            CalibrationReport(
-                code, fit.n, fit.positives, fit.calibration.kind, fit.applied, fit.reason,
-                fit.brier[1], fit.brier[0], fit.nll[1], fit.nll[0], quality.get("ece"), quality.get("ece_low"),
-                quality.get("ece_high"),
-            )
-        )  # fmt: skip
+        # A fit that no longer holds gives way to the curve that it stood on.
+        if fit.applied or base_of(before).id != before.id or "promise" in quality:
+            records[code], measured[code] = _record(view, code, fit.calibration), quality
+        reports.append(_report(code, fit, quality))
+    for group in groups:
+        for place, code in enumerate(group.codes):
+            quality = _group_quality(group, place)
+            if group.applied and code in view.columns:
+                records[code], measured[code] = _record(view, code, group.calibration), quality
+            reports.append(_group_report(code, place, group, quality))
     catalog.put_calibrations(view.vectors.name, records, measured)
     return reports
+
+
+def _usable(view: View, codes: Sequence[str]) -> None:
+    """Raises `UsageError` where labels could only lead astray: next to no images, columns of other prompts."""
+    if len(view) < LEAST_IMAGES:
+        raise UsageError(f"{len(view)} images are too few to calibrate anything; at least {LEAST_IMAGES} are needed")
+    stale = [c for c in codes if c in view.columns and view.state(c) == "stale" and view.describe(c) is not None]
+    if stale:
+        raise UsageError(f"of other prompts than the vocabulary has now, so nothing was fitted: {', '.join(stale)}\n"
+                         "Compute them first: sextant tag")  # fmt: skip
+
+
+def _record(view: View, code: str, curve: Calibration) -> tuple[str, dict[str, Any], str]:
+    hash_ = view.columns[code].provenance["prompt_hash"]
+    return curve.id, {"kind": curve.kind, "params": dict(curve.params)}, hash_
+
+
+def _report(code: str, fit: Fit, quality: Mapping[str, Any]) -> CalibrationReport:
+    return CalibrationReport(
+        code=code,
+        n=fit.n,
+        positives=fit.positives,
+        kind=fit.calibration.kind,
+        applied=fit.applied,
+        reason=fit.reason,
+        brier_before=fit.brier[1],
+        brier_after=fit.brier[0],
+        nll_before=fit.nll[1],
+        nll_after=fit.nll[0],
+        ece=quality.get("ece"),
+        ece_low=quality.get("ece_low"),
+        ece_high=quality.get("ece_high"),
+    )
+
+
+def _grouped(view: View, answers: Mapping[str, Mapping[str, bool]]) -> list[GroupFit]:
+    """The fits of the exclusive groups that were labelled."""
+    groups = dict.fromkeys(members for code in answers if (members := exclusive.members(view, code)))
+    fits = (exclusive.fit(view, codes, answers, view.calibration(codes[0])) for codes in groups)
+    return [fit for fit in fits if fit is not None]
+
+
+def _group_quality(group: GroupFit, place: int) -> dict[str, Any]:
+    truth = (group.truth == place).astype(np.float64)
+    return _measured(group.held_out[:, place], truth, None)
+
+
+def _group_report(code: str, place: int, group: GroupFit, quality: Mapping[str, Any]) -> CalibrationReport:
+    return CalibrationReport(
+        code=code,
+        n=len(group.truth),
+        positives=int((group.truth == place).sum()),
+        kind=group.calibration.kind,
+        applied=group.applied,
+        reason=group.reason,
+        brier_before=group.brier[1],
+        brier_after=group.brier[0],
+        nll_before=group.nll[1],
+        nll_after=group.nll[0],
+        ece=quality.get("ece"),
+        ece_low=quality.get("ece_low"),
+        ece_high=quality.get("ece_high"),
+    )
 
 
 def _renewed(record: CalibrationRecord | None, curve: Calibration, given: Labelled) -> dict[str, Any]:
@@ -192,11 +256,16 @@ def _kept(found: sampling.Threshold, precision: float, failure: float) -> dict[s
 
 
 def _quality(fit: Fit, given: Labelled) -> dict[str, Any]:
-    truth = np.asarray(given.truth)
     if not np.isfinite(fit.held_out).any():
         return {"n": fit.n}
-    weights = None if given.weights is None else np.asarray(given.weights)[:, None]
-    quality = metrics.evaluate(fit.held_out[:, None], truth[:, None], weights, bins=bins_for(fit.n)).pooled
+    weights = None if given.weights is None else np.asarray(given.weights, np.float64)
+    return _measured(fit.held_out, np.asarray(given.truth, np.float64), weights)
+
+
+def _measured(p: Doubles, truth: Doubles, weights: Doubles | None) -> dict[str, Any]:
+    """What held-out confidences (n,) were worth, as a calibration's record keeps it."""
+    w = None if weights is None else weights[:, None]
+    quality = metrics.evaluate(p[:, None], truth[:, None], w, bins=bins_for(len(truth))).pooled
     return {
         "n": quality.n,
         "ece": quality.ece.value,
@@ -257,9 +326,14 @@ Cells = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 def _cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[str, Cells]:
     answers = settled(catalog.labels(codes))
-    given = labelled(view, answers, catalog.sample(list(answers)))
+    single = {c: said for c, said in answers.items() if view.calibration(c).kind != "temperature"}
+    given = labelled(view, single, catalog.sample(list(single)))
     fits = fitting.fit(given) if given else {}
     cells: dict[str, Cells] = {}
+    for group in _grouped(view, answers):
+        shares = group.held_out if "labels" in view.calibration(group.codes[0]).params else group.unlabelled
+        for place, code in enumerate(group.codes):
+            cells[code] = shares[:, place], (group.truth == place).astype(np.float64), np.ones(len(group.truth))
     for code, fit in fits.items():
         fitted = base_of(view.calibration(code)).id != view.calibration(code).id
         held = fit.held_out if fitted else fit.unlabelled
@@ -270,6 +344,7 @@ def _cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[st
 
 def _against(view: View, catalog: Catalog, truth: Truth) -> dict[str, Cells]:
     fitted = [c for c in truth if c in view.columns and base_of(view.calibration(c)).id != view.calibration(c).id]
+    # A temperature is one number for a whole group: what its labels gain from having been seen is next to nothing.
     answers = settled(catalog.labels(fitted)) if fitted else {}
     given = labelled(view, answers, catalog.sample(fitted)) if answers else {}
     fits = fitting.fit(given) if given else {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sextant import columns, prior
 from sextant.edges import Edges
@@ -12,7 +13,9 @@ from sextant.view import is_stale
 from sextant.vocabulary import Attribute, Vocabulary
 
 UNLABELLED = ("fixed", "prior", "temperature")
-"""Kinds of calibration that no label of a person stands behind: `tag` may replace them."""
+"""Kinds of calibration that `tag` may replace, unless a person stands behind them."""
+BY_HAND = "set"
+"""The parameter that marks a `fixed` curve as one that a person chose."""
 
 
 def tag(
@@ -65,7 +68,7 @@ def _calibrate(
     held = edges.catalog.calibrations(encoder)
     wanted = [a for a in chosen.attributes if codes is None or a.code in codes]
     due = [a.code for a in wanted if a.code not in held or held[a.code].prompt_hash != a.prompt_hash]
-    again = [a.code for a in wanted if a.code not in due and held[a.code].calibration["kind"] in UNLABELLED]
+    again = [a.code for a in wanted if a.code not in due and _nobodys(held[a.code].calibration)]
     settled = [a.code for a in wanted if a.code in again and _is_fixed(a, center, scale)]
     _record(edges, chosen, [*due, *settled], center, scale)
 
@@ -87,9 +90,14 @@ def renew(edges: Edges, codes: Sequence[str]) -> None:
     stale = [
         a.code
         for a in chosen.attributes
-        if a.code in codes and a.code in held and held[a.code].calibration["kind"] in ("prior", "fixed")
+        if a.code in codes and a.group is None and a.code in held and _nobodys(held[a.code].calibration)
     ]
     _record(edges, chosen, stale, None, None)
+
+
+def _nobodys(curve: Mapping[str, Any]) -> bool:
+    """Whether neither labels nor a person's own choice stand behind a curve."""
+    return curve["kind"] in UNLABELLED and not {"labels", BY_HAND} & set(curve["params"])
 
 
 def _is_fixed(attribute: Attribute, center: float | None, scale: float | None) -> bool:

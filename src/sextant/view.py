@@ -216,9 +216,11 @@ class View:
         if item is not None and is_stale(self.columns[code], item):
             return "stale"
         record = self.calibrations.get(code)
-        kind = self.calibration(code).kind
+        kind, params = self.calibration(code).kind, self.calibration(code).params
         if record and kind != "fixed" and record.prompt_hash != self.columns[code].provenance.get("prompt_hash"):
             return "stale"
+        if kind == "temperature" and "labels" in params:
+            return "calibrated"
         return STATES.get(kind, "uncalibrated")
 
     def codes(self) -> tuple[str, ...]:
