@@ -43,7 +43,7 @@ def _run(command: str, folder: Path) -> list[str]:
         text=True,
         check=False,
     )
-    lines = done.stdout.replace(f"{folder}/", "").rstrip().splitlines()
+    lines = done.stdout.replace(f"{folder}/", "").replace(str(folder), "~/archive").rstrip().splitlines()
     return [line for line in lines if not line.startswith(('{"verb"', "INFO: "))]
 
 
