@@ -174,10 +174,8 @@ class Search:
         costs: dict[int, float] = {dim: dim + COMPARING}
         for width in (w for w in WIDTHS if w < dim):
             sketch = self._sketch(sample, basis[:, :width].astype(np.float32))
-            left = (np.count_nonzero(sketch @ sketch.T >= self.threshold - SLACK) - len(sample)) / max(
-                1, len(sample)
-            ) ** 2
-            costs[width] = width + COMPARING + min(FETCHING * left, 1.0) * dim
+            left = np.count_nonzero(sketch @ sketch.T >= self.threshold - SLACK) - len(sample)
+            costs[width] = width + COMPARING + min(FETCHING * left / pairs, 1.0) * dim
         return min(costs, key=costs.__getitem__)
 
 
