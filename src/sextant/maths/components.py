@@ -12,8 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
-from scipy.special import expit
-from scipy.stats import t as student
+from scipy.special import expit, stdtrit
 
 from sextant.errors import UsageError
 from sextant.maths.calibration import log_odds
@@ -79,7 +78,7 @@ def _outermost(background_logits: ArrayLike, level: Level, weight: float) -> flo
     own = table - weight * table.mean(axis=1, keepdims=True)
     evidence = (own - np.median(own, axis=0)) / level.spread
     df, location, scale = level.null
-    return (float(np.quantile(evidence, 0.999)) - location) / (scale * float(student.ppf(0.999, df)))
+    return (float(np.quantile(evidence, 0.999)) - location) / (scale * float(stdtrit(df, 0.999)))
 
 
 def fit_prior(

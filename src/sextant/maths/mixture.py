@@ -14,9 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression, minimize
-from scipy.special import expit, gammaln, logit, logsumexp
-from scipy.stats import t as student
+from scipy.special import expit, gammaln, logit, logsumexp, stdtrit
 
 from sextant.errors import UsageError
 from sextant.maths.calibration import Calibration
@@ -25,16 +23,16 @@ Doubles = NDArray[np.float64]
 
 LEAST_IMAGES = 20  # fewer say too little about the spread of a background
 LEAST_SPREAD = 1e-6  # of a logit: an encoder whose background never moves must not divide by zero
-POINTS = 400  # quantiles that stand for a whole column of logits
+POINTS = 250  # quantiles that stand for a whole column of logits
 ENOUGH = 100_000  # images that a column of millions is thinned to first, evenly
 WORTH = 400  # images at most that the likelihood may weigh: real columns are never quite the shape of the model
 KNOTS: Doubles = np.concatenate([np.arange(-12, 12, 0.25), np.arange(12, 60.5, 1.0)])  # of evidence
 RATIO_GRID: Doubles = np.arange(-20, 60.05, 0.1)
 LEAST_RISE = 1e-3  # log-odds a unit of evidence, so that a flat stretch still keeps the order of its images
-PREVALENCES: Doubles = expit(np.linspace(-9.2, 6.9, 70))  # 0.01 % to 99.9 %
+PREVALENCES: Doubles = expit(np.linspace(-9.2, 6.9, 50))  # 0.01 % to 99.9 %
 LEAST_BELOW = 10  # points below a level that say how wide the absent part is
 NEGLIGIBLE = 1e-7  # weight of a level that no longer moves a confidence
-LEVEL_STEPS = np.linspace(-3.0, 3.0, 41)  # of the prior spread of an attribute's level
+LEVEL_STEPS = np.linspace(-3.0, 3.0, 31)  # of the prior spread of an attribute's level
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +234,7 @@ def _width(points: Doubles, level: float, card: Prior) -> float:
     below = level + location - points[points < level + location]
     if len(below) < LEAST_BELOW:
         return 1.0
-    return max(1.0, float(np.median(below)) / (scale * float(student.ppf(0.75, df))))
+    return max(1.0, float(np.median(below)) / (scale * float(stdtrit(df, 0.75))))
 
 
 def log_ratio(card: Prior, width: float = 1.0) -> Doubles:
@@ -247,6 +245,8 @@ def log_ratio(card: Prior, width: float = 1.0) -> Doubles:
     """
     absent, present = log_densities(card, RATIO_GRID, width)
     often = np.exp(absent) + 0.1 * np.exp(present) + 1e-12
+    from scipy.optimize import isotonic_regression  # when a prior is worked out, not when one is read
+
     return cast("Doubles", isotonic_regression(np.clip(present - absent, -30, 30), weights=often).x)
 
 
@@ -277,6 +277,8 @@ def fit_student(values: Doubles, weights: Doubles | None = None) -> tuple[float,
 
     def loss(free: Doubles) -> float:
         return -float(student_log_density(points, shape(free)) @ share)
+
+    from scipy.optimize import minimize
 
     best = minimize(loss, [-2.0, float(np.median(points)) / start, -0.2], method="Nelder-Mead")
     df, location, scale = shape(best.x)
