@@ -19,6 +19,8 @@ from sextant.database import Database, now
 from sextant.schema import (
     calibrations,
     descriptions,
+    duplicate_members,
+    duplicate_runs,
     labels,
     levels,
     overrides,
@@ -75,6 +77,19 @@ class Drawn:
     batch: int
     probability: float
     stratum: int
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateRun:
+    """One time that near-duplicates were suppressed. `restored` counts those of `images` that were brought back."""
+
+    id: int
+    encoder: str
+    level: str
+    threshold: float | None
+    at: str
+    images: int
+    restored: int
 
 
 class Catalog(Database):
@@ -295,3 +310,53 @@ class Catalog(Database):
     def descriptions(self) -> dict[str, str]:
         """Descriptions by image."""
         return {row.image: row.text for row in self._all(sa.select(descriptions.c.image, descriptions.c.text))}
+
+    # near-duplicates that are out of sight
+
+    def suppress(
+        self, encoder: str, level: str, threshold: float | None, groups: Iterable[Sequence[tuple[str, float]]]
+    ) -> int:
+        """Records groups of (image, similarity to the first), the first of each kept, and suppresses the others.
+
+        What runs before this one suppressed is restored. Returns the run's number.
+        """
+        d, at = duplicate_members.c, now()
+        with self._writing() as connection:
+            connection.execute(duplicate_members.update().where(d.restored_at.is_(None)).values(restored_at=at))
+            run = duplicate_runs.insert().values(encoder=encoder, level=level, threshold=threshold, at=at)
+            (number,) = connection.execute(run).inserted_primary_key or (0,)
+            rows = [
+                {"run": number, "image": image, "kept": group[0][0], "similarity": similarity}
+                for group in groups
+                for image, similarity in group
+            ]
+            if rows:
+                connection.execute(duplicate_members.insert(), rows)
+        return int(number)
+
+    def restore(self, images: Sequence[str] | None = None, *, run: int | None = None) -> int:
+        """Brings suppressed images back: all, or some, or those of one run. Returns how many that were."""
+        d, found = duplicate_members.c, 0
+        parts = [None] if images is None else [list(images[i : i + 500]) for i in range(0, len(images), 500)]
+        with self._writing() as connection:
+            for part in parts:
+                change = duplicate_members.update().where(d.restored_at.is_(None), d.kept != d.image)
+                change = change if run is None else change.where(d.run == run)
+                change = change if part is None else change.where(d.image.in_(part))
+                found += connection.execute(change.values(restored_at=now())).rowcount
+        return found
+
+    def suppressed(self) -> dict[str, str]:
+        """The images that are out of sight now, each with the one that stands for it."""
+        d = duplicate_members.c
+        query = sa.select(d.image, d.kept).where(d.restored_at.is_(None), d.kept != d.image)
+        return {row.image: row.kept for row in self._all(query)}
+
+    def duplicate_runs(self) -> list[DuplicateRun]:
+        """Every run that suppressed anything, oldest first."""
+        r, d = duplicate_runs.c, duplicate_members.c
+        counts = (sa.func.count(d.image).label("images"), sa.func.count(d.restored_at).label("restored"))
+        joined = sa.outerjoin(duplicate_runs, duplicate_members, sa.and_(r.id == d.run, d.kept != d.image))
+        query = sa.select(r.id, r.encoder, r.level, r.threshold, r.at, *counts).select_from(joined)
+        query = query.group_by(r.id, r.encoder, r.level, r.threshold, r.at).order_by(r.id)
+        return [DuplicateRun(**row._mapping) for row in self._all(query)]

@@ -102,6 +102,25 @@ levels = sa.Table(
     sa.Column("at", sa.Text, nullable=False),
 )
 
+duplicate_runs = sa.Table(
+    "duplicate_runs",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("encoder", sa.Text, nullable=False),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("threshold", sa.Float),
+    sa.Column("at", sa.Text, nullable=False),
+)
+duplicate_members = sa.Table(
+    "duplicate_members",
+    TABLES,
+    sa.Column("run", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("kept", sa.Text, nullable=False),  # the image of the group that stands for it; its own id for that one
+    sa.Column("similarity", sa.Float),
+    sa.Column("restored_at", sa.Text),
+)
+
 
 def _first_tables(connection: Connection) -> None:
     tables = [vocabularies, texts, calibrations, overrides, tags, descriptions]
@@ -112,5 +131,9 @@ def _label_tables(connection: Connection) -> None:
     TABLES.create_all(connection, tables=[samples, labels, levels])
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables, _label_tables)
+def _duplicate_tables(connection: Connection) -> None:
+    TABLES.create_all(connection, tables=[duplicate_runs, duplicate_members])
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables, _label_tables, _duplicate_tables)
 """Applied in order, each once; number N is the N-th. Never edit one that was released: add another."""
