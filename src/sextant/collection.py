@@ -43,7 +43,11 @@ from sextant.view import KINDS, View
 from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
 
 if TYPE_CHECKING:
-    from sextant.survey import Control
+    from sextant.compare import Comparison
+    from sextant.fetch import Fetcher
+    from sextant.outside import Outside
+    from sextant.survey import Control, Review
+    from sextant.tuning import Tuner
 
 Report = Callable[[Progress], None]
 
@@ -97,13 +101,15 @@ class Collection(Edges):
         *sources: ingest.Source,
         model: str | None = None,
         drop_missing: bool = False,
+        fetcher: Fetcher | None = None,
         progress: Report | None = None,
     ) -> AddReport:
-        """Embeds every new image behind files, folders, patterns and `file://` URLs; what is known is not read again.
+        """Embeds every new image behind files, folders, patterns and URLs; what is known is not read again.
 
+        Pictures behind http and https are fetched into `downloads/`; a `fetcher` of one's own has other limits.
         `drop_missing` removes images whose files are gone. A bad file is listed in the report and never scored.
         """
-        return adding.add(self, sources, model=model, drop_missing=drop_missing, progress=progress)
+        return adding.add(self, sources, model=model, drop_missing=drop_missing, fetcher=fetcher, progress=progress)
 
     def use(self, model: str, *, progress: Report | None = None) -> AddReport:
         """Switches to another encoder: embeds what it has not seen, computes the columns, then switches in one step.
@@ -265,6 +271,35 @@ class Collection(Edges):
         from sextant import judge
 
         judge.withdraw(self.view_of([code]), self.catalog, code)
+
+    def compare(self, codes: Sequence[str] | None = None) -> Comparison:
+        """What other settings and methods would make of the columns, side by side; changes nothing."""
+        from sextant import compare
+
+        return compare.compare(self, codes)
+
+    def review(self, codes: Sequence[str] | None = None, *, conflicts: Sequence[str] = (), limit: int = 20) -> Review:
+        """What a person should look at, and why, at most `limit` of a kind; no image may satisfy `conflicts`."""
+        from sextant import survey
+
+        wanted, parsed = (
+            self.codes() if codes is None else codes,
+            [rules.parse(rule, self.known()) for rule in conflicts],
+        )
+        pairs = list(zip(conflicts, parsed, strict=True))
+        return survey.review(self.view_of(wanted), self.catalog, wanted, pairs, limit=limit)
+
+    def outside(self, photos: str | os.PathLike[str] | None = None) -> list[Outside]:
+        """The highest confidences of noise, blank sheets, pages of text and, if given, a folder of off-topic photos."""
+        from sextant import outside
+
+        return outside.check(self, Path(photos).expanduser() if photos is not None else None)
+
+    def tuner(self, code: str) -> Tuner:
+        """Tries other settings for one column, and puts one in use if wanted."""
+        from sextant import tuning
+
+        return tuning.Tuner(self, code)
 
     def failing_controls(self, codes: Sequence[str] | None = None) -> list[Control]:
         """The controls of the vocabulary that do not come out as they must."""

@@ -309,7 +309,7 @@ def evaluate(view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | 
     in use, but cross-fitted for the images whose labels the curve was fitted to.
     """
     if truth is None:
-        cells = _cross_fitted(view, catalog, codes)
+        cells = cross_fitted(view, catalog, codes)
     else:
         cells = _against(view, catalog, {c: truth[c] for c in codes if c in truth})
     if not cells:
@@ -324,7 +324,8 @@ def evaluate(view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | 
 Cells = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
-def _cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[str, Cells]:
+def cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[str, Cells]:
+    """Confidence, truth and weight of the labels of each column, by fits that did not see them."""
     answers = settled(catalog.labels(codes))
     single = {c: said for c, said in answers.items() if view.calibration(c).kind != "temperature"}
     given = labelled(view, single, catalog.sample(list(single)))

@@ -39,6 +39,9 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "label": Verb("labelling", "Say of images whether they show an attribute, to calibrate by."),
         "calibrate": Verb("labelling", "Fit confidences to labels, wherever that helps."),
         "evaluate": Verb("labelling", "Measure how far confidences can be believed."),
+        "compare": Verb("tuning", "Compare settings and methods side by side."),
+        "review": Verb("tuning", "List what a person should look at, and why."),
+        "tune": Verb("tuning", "Try other settings for one attribute, and keep one."),
     },
     "In and out": {
         "export": Verb("moving", "Write facts and confidences to a file."),
