@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sextant import columns, exchange, ingest, manifest
+from sextant import columns, exchange, gather, ingest, manifest
 from sextant.background import background_hash, background_prompts
 from sextant.edges import Edges
 from sextant.encoders import key_of
@@ -20,28 +21,42 @@ from sextant.maths import logits as maths
 from sextant.store import Vectors
 from sextant.types import AddReport, Encoder, Floats, Progress, Skipped
 
+if TYPE_CHECKING:
+    from sextant.fetch import Fetcher
+
 Report = Callable[[Progress], None]
 
 
 def add(
-    edges: Edges, sources: Sequence[ingest.Source], *, model: str | None, drop_missing: bool, progress: Report | None
+    edges: Edges,
+    sources: Sequence[ingest.Source],
+    *,
+    model: str | None,
+    drop_missing: bool,
+    fetcher: Fetcher | None,
+    progress: Report | None,
 ) -> AddReport:
-    """Embeds every new image behind the sources; reports, and on request drops, what is gone from their folders."""
+    """Embeds every new image behind the sources; reports, and on request drops, what is gone from their folders.
+
+    What is behind http and https is fetched first, a little ahead of the encoder.
+    """
     started = time.monotonic()
     if not sources:
         raise UsageError("name at least one file, folder or pattern to add")
     run = _ingest(edges, edges.first_encoder(model))
-    total = sum(1 for _ in ingest.walk(sources, edges.folder)) if progress else 0
+    urls = [os.fspath(source) for source in sources if gather.is_url(source)]
+    local = [source for source in sources if not gather.is_url(source)]
+    total = sum(1 for _ in ingest.walk(local, edges.folder)) + len(set(urls)) if progress else 0
     seen: set[str] = set()
 
     def noted() -> Iterator[ingest.Candidate | Skipped]:
-        for item in ingest.walk(sources, edges.folder):
+        for item in chain(ingest.walk(local, edges.folder), gather.gather(urls, edges.folder, fetcher)):
             if isinstance(item, ingest.Candidate):
                 seen.add(item.name)
             yield item
 
     run.run(noted(), total=total, progress=progress)
-    missing = run.missing(ingest.folders(sources), seen)
+    missing = run.missing(ingest.folders(local), seen)
     if drop_missing:
         _drop_files(edges, missing)
     edges.store.compact()

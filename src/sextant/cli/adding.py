@@ -25,11 +25,12 @@ MOST_SHOWN = 20
     sextant add ~/photos --model ViT-B-32/openai
     sextant add 'scans/**/*.tif' more/picture.jpg
     find . -name '*.jpg' -newer last | sextant add --from -
+    sextant add --from urls.txt
     """,
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
 @click.option("--from", "lists", metavar="FILE", multiple=True, type=click.Path(allow_dash=True),
-              help="A list of paths or file:// URLs, one a line; - is standard input.")  # fmt: skip
+              help="A list of paths or URLs, one a line; - is standard input.")  # fmt: skip
 @click.option("--model", metavar="MODEL", help="The encoder of a new collection; see sextant model list.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "int8"]), help="The encoder's arithmetic.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the encoder runs.")
@@ -42,9 +43,9 @@ def add(
 ) -> int:
     """Embed every new image; what is known is not read again.
 
-    PATH is a file, a folder, a pattern or a file:// URL. The first add of all makes the collection, in the current
-    folder. A bad file is listed with its reason, never scored, and makes the exit status 1. An interrupted run goes on
-    where it stopped.
+    PATH is a file, a folder, a pattern or a URL. Pictures on the web are fetched once, into downloads/. The first add
+    of all makes the collection, in the current folder. A bad file is listed with its reason, never scored, and makes
+    the exit status 1. An interrupted run goes on where it stopped.
     """
     sources = [*paths, *(line for name in lists for line in _listed(name))]
     if not sources:
