@@ -34,7 +34,7 @@ __all__ = ["Candidate", "Ingest", "Source", "ahead", "bring", "embed_file", "fol
 
 MAX_BYTES = 1 << 30
 """A file larger than this is refused unread."""
-ROWS_A_FLUSH = 1024
+ROWS_A_FLUSH = 512
 AHEAD_BATCHES = 2
 SECONDS_A_REPORT = 0.2
 
@@ -223,7 +223,8 @@ class Ingest:
         known = Known(item.id, file.bytes, file.mtime_ns)
         if old != known:
             self._rows.append({"path": file.name, "id": item.id, "bytes": file.bytes, "mtime_ns": file.mtime_ns})
-            self.files[file.name] = known
+            if old:  # a path that is new is met once in a run, and need not be remembered beside its row
+                self.files[file.name] = known
             if not old or old.id != item.id:
                 self.paths_of.setdefault(item.id, []).append(file.name)
 
@@ -233,7 +234,7 @@ class Ingest:
         gone = next((p for p in places if is_gone(root / p)), None)
         if gone is not None:
             places.remove(gone)
-            del self.files[gone]
+            self.files.pop(gone, None)
             self._rows.append({"path": gone, "id": None, "bytes": None, "mtime_ns": None})
         if gone is not None or not places:
             self.tally.moved += 1

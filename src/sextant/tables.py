@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from sextant.errors import CollectionError
 
-COMPACT_ABOVE = 32  # fragments; below it reading is not slowed enough to be worth rewriting
+COMPACT_ROWS = 1024  # in memory at a time: a merge must not need more of it than the run that made the fragments
+COMPACT_ABOVE = 64  # fragments; below it reading is not slowed enough to be worth rewriting
 KEPT = timedelta(hours=1)  # how long an old version stays for whoever is still reading it
 TRIES = 5
 
@@ -134,7 +135,7 @@ def compact(path: Path) -> None:
     """Merges small fragments where there are many, and deletes what is an hour old; cheap where there are few."""
     if exists(path) and len(opened(path).get_fragments()) > COMPACT_ABOVE:
         with suppress(OSError):  # a disk too full for a merge leaves the table as it was
-            opened(path).optimize.compact_files()
+            opened(path).optimize.compact_files(batch_size=COMPACT_ROWS, num_threads=1)
             opened(path).cleanup_old_versions(older_than=KEPT)
 
 
