@@ -43,6 +43,8 @@ from sextant.view import KINDS, View
 from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
 
 if TYPE_CHECKING:
+    from sextant.duplicates import Duplicates, Level
+    from sextant.sifting import Cluster, Method, Picked, Way
     from sextant.compare import Comparison
     from sextant.fetch import Fetcher
     from sextant.outside import Outside
@@ -394,6 +396,54 @@ class Collection(Edges):
     def similar(self, image: str, *, limit: int = 20, where: str | None = None) -> SearchResult:
         """The images most like one of the collection (id or path) or like a file elsewhere; itself is left out."""
         return finding.similar(self, image, limit=limit, where=where)
+
+    # sifting
+
+    def duplicates(
+        self,
+        level: Level = "shot",
+        *,
+        threshold: float | None = None,
+        where: str | None = None,
+        sensitivity: bool | None = None,
+        suppress: bool = False,
+        progress: Report | None = None,
+    ) -> Duplicates:
+        """Groups of images that are the same bytes (`exact`), the same `shot` or the same `scene`, best first.
+
+        In a group every two are near-duplicates, so no chain of likenesses makes one. `threshold` is a cosine, chosen
+        by how alike the encoder makes the collection's images. `suppress` puts all but the best of each group out of
+        sight, until `restore`.
+        """
+        from sextant import duplicates as stage
+
+        request = stage.Request(level, threshold, where, sensitivity, suppress)
+        return stage.duplicates(self, request, progress=progress)
+
+    def restore(self, *images: str, run: int | None = None) -> int:
+        """Brings suppressed near-duplicates back: all, those named by id or path, or those of one run; how many."""
+        from sextant import duplicates as stage
+
+        return stage.restore(self, images, run=run)
+
+    def pick(
+        self, k: int, *, where: str | None = None, by: str | None = None, way: Way = "relevance", weight: float = 0.5
+    ) -> list[Picked]:
+        """k images that are good and differ: by relevance (MMR; `weight` 1 is the plain order) or by `spread`.
+
+        `by` names an attribute or a number to prefer; without it sharp and large images are preferred.
+        """
+        from sextant import sifting
+
+        return sifting.pick(self, k, sifting.Choice(where, by, way, weight))
+
+    def clusters(
+        self, k: int | None = None, *, method: Method = "kmeans", where: str | None = None, seed: int = 0
+    ) -> list[Cluster]:
+        """What the images fall into, largest first, named by the attributes that set each cluster apart."""
+        from sextant import sifting
+
+        return sifting.clusters(self, k, method=method, where=where, seed=seed)
 
     # in and out
 

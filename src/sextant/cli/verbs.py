@@ -31,6 +31,11 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "search": Verb("asking", "Rank images by how well they fit a phrase."),
         "similar": Verb("asking", "Rank images by how much they resemble another."),
     },
+    "Sift": {
+        "duplicates": Verb("sifting", "Group near-duplicates, and put all but the best out of sight."),
+        "pick": Verb("sifting", "Choose a few images that are good and differ from each other."),
+        "clusters": Verb("sifting", "Show what the images fall into, and what sets each cluster apart."),
+    },
     "Say": {
         "override": Verb("words", "Have the last word on an attribute of an image."),
         "describe": Verb("words", "Tag an image by hand, or describe it."),
