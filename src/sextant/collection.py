@@ -43,11 +43,11 @@ from sextant.view import KINDS, View
 from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
 
 if TYPE_CHECKING:
-    from sextant.duplicates import Duplicates, Level
-    from sextant.sifting import Cluster, Method, Picked, Way
     from sextant.compare import Comparison
+    from sextant.duplicates import Duplicates, Level
     from sextant.fetch import Fetcher
     from sextant.outside import Outside
+    from sextant.sifting import Cluster, Method, Picked, Way
     from sextant.survey import Control, Review
     from sextant.tuning import Tuner
 
@@ -297,6 +297,21 @@ class Collection(Edges):
 
         return outside.check(self, Path(photos).expanduser() if photos is not None else None)
 
+    def report(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        title: str | None = None,
+        truth: str | os.PathLike[str] | None = None,
+        pictures: bool = True,
+    ) -> int:
+        """Writes the collection as one HTML page that needs nothing else, whole or not at all; returns its bytes."""
+        from sextant import report
+
+        known = self._truth(self.view(), truth)
+        text = report.page(self, title or self.folder.name, truth=known, pictures=pictures)
+        return exchange.write_text(text, Path(target).expanduser())
+
     def tuner(self, code: str) -> Tuner:
         """Tries other settings for one column, and puts one in use if wanted."""
         from sextant import tuning
@@ -461,6 +476,8 @@ class Collection(Edges):
         """
         path = Path(target).expanduser()
         kind = exchange.format_of(path, format)
+        if shape not in ("wide", "long"):
+            raise UsageError(f"a table is 'wide' or 'long', not {shape!r}")
         view = self.view(self.codes())
         table = view.wide() if shape == "wide" else exchange.long_table(view)
         if where:

@@ -89,6 +89,17 @@ def write(table: pa.Table, path: Path, kind: Format) -> None:
         raise ExchangeError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def write_text(text: str, path: Path) -> int:
+    """Writes a text to a file in UTF-8, whole or not at all, and returns its bytes. Raises `ExchangeError`."""
+    data = text.encode("utf-8", "replace")
+    try:
+        with path.open("wb") if _is_stream(path) else replacing(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise ExchangeError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return len(data)
+
+
 def _is_stream(path: Path) -> bool:
     """Whether `path` is a pipe or a device, which can only be written into, not replaced."""
     return path.exists() and not path.is_file()

@@ -311,7 +311,7 @@ def evaluate(view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | 
     if truth is None:
         cells = cross_fitted(view, catalog, codes)
     else:
-        cells = _against(view, catalog, {c: truth[c] for c in codes if c in truth})
+        cells = against(view, catalog, {c: truth[c] for c in codes if c in truth})
     if not cells:
         raise UsageError("there is nothing to evaluate against: no labels of these columns, and no --truth file")
     p, y, w = (_side_by_side([cells[c][k] for c in cells]) for k in range(3))
@@ -343,7 +343,8 @@ def cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[str
     return cells
 
 
-def _against(view: View, catalog: Catalog, truth: Truth) -> dict[str, Cells]:
+def against(view: View, catalog: Catalog, truth: Truth) -> dict[str, Cells]:
+    """The same against a truth from elsewhere: confidences in use, but cross-fitted where the curve saw the label."""
     fitted = [c for c in truth if c in view.columns and base_of(view.calibration(c)).id != view.calibration(c).id]
     # A temperature is one number for a whole group: what its labels gain from having been seen is next to nothing.
     answers = settled(catalog.labels(fitted)) if fitted else {}

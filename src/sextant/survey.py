@@ -139,7 +139,9 @@ def _doubted(view: View, row: int, code: str, answers: Mapping[bool, Sequence[st
     edges = view.thresholds(code)
     if (value and p < edges.tentative) or (not value and p >= edges.accepted):
         word = f"{'yes' if value else 'no'} by {' and '.join(sorted(set(whats)))}"
-        yield _item(view, "person", row, code, f"{word}, but the model says {p:.3f}", abs(value - p))
+        yield _item(
+            view, "person", row, code, f"{word}, but the model {'rejects' if value else 'accepts'} it", abs(value - p)
+        )
 
 
 def _medium(view: View) -> Iterator[Item]:

@@ -104,9 +104,7 @@ class Tuner:
             if image is None:
                 raise UsageError(f"'{what}' is neither a cosine nor an image of the collection")
             cosines = {what: (float(view.logits(self.code)[view.places[image]]) - bias) / scale}
-        rows = tuple(
-            (f"{t:g}", *(at_temperature(c, t) for c in cosines.values()), bias, scale / t) for t in TEMPERATURES
-        )
+        rows = tuple((int(t), *(at_temperature(c, t) for c in cosines.values()), bias, scale / t) for t in TEMPERATURES)
         said = [f"{name}: cosine {c:.4f}, logit {scale * c + bias:.3f}" for name, c in cosines.items()]
         return Answer(("T", *cosines, "= center", "scale"), rows, (*said, ORDER, *self._judged(what)))
 
@@ -180,7 +178,7 @@ class Tuner:
         notes.append(why)
         held = self.view.calibration(self.code)
         notes.append(f"in use: {_named(held)}, {columns.trust(self.view, self.code)}")
-        if held.kind != "fixed":
+        if judge.base_of(held).params.get("lambda"):
             notes.append("that compares every image with its own background, which no center and scale can do")
         return Answer(("from", "center", "scale", "accepted", "tentative", "rejected"), tuple(rows), (*notes, ORDER))
 

@@ -142,6 +142,32 @@ def _print_outside(run: Invocation, found: Sequence[Outside]) -> None:
         )  # fmt: skip
 
 
+@verb(
+    examples="""
+    sextant report -o report.html
+    sextant report -o report.html --title "Apollo archive" --no-pictures
+    sextant report -o report.html --truth truth.csv
+    """,
+)
+@click.option("-o", "--output", "target", metavar="FILE", required=True, type=click.Path(), help="The .html file.")
+@click.option("--title", metavar="TEXT", help="Default: the name of the collection's folder.")
+@click.option("--truth", metavar="FILE", type=click.Path(), help="Judge by this file, as label import reads them.")
+@click.option("--pictures/--no-pictures", default=True, help="With the surest pictures of every attribute (default).")
+@json_option
+def report(run: Invocation, target: str, title: str | None, truth: str | None, pictures: bool) -> None:
+    """Write the collection as one HTML page, to look at or to send.
+
+    What is in it and how far its confidences can be believed, with figures. The page holds everything it needs, runs
+    no script and fetches nothing.
+    """
+    with run.collection() as photos:
+        length = photos.report(target, title=title, truth=truth, pictures=pictures)
+    if run.form == "json":
+        output.write_json({"path": target, "bytes": length})
+    else:
+        print(f"{output.plain(target)}: {output.size(length)}")
+
+
 # tune
 
 HELP = """test [COSINE|IMAGE]   that, or the column's range, at every temperature

@@ -47,6 +47,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "compare": Verb("tuning", "Compare settings and methods side by side."),
         "review": Verb("tuning", "List what a person should look at, and why."),
         "tune": Verb("tuning", "Try other settings for one attribute, and keep one."),
+        "report": Verb("tuning", "Write the collection as one HTML page, to look at or to send."),
     },
     "In and out": {
         "export": Verb("moving", "Write facts and confidences to a file."),
