@@ -121,8 +121,8 @@ class Mini(nn.Module):
         super().__init__()
         self.visual = VisualTower(dim, stem, widths, depths)
         self.textual = TextualTower(dim, vocabulary, context)
-        self.log_scale = nn.Parameter(torch.tensor(20.0).log())
-        self.bias = nn.Parameter(torch.tensor(-6.0))
+        self.log_scale = nn.Parameter(torch.tensor(40.0).log())
+        self.bias = nn.Parameter(torch.tensor(-8.0))
         self.caption_log_scale = nn.Parameter(torch.tensor(14.0).log())
 
 

@@ -42,7 +42,7 @@ _UNSURE_ON_FACADES = (
     "photograph", "artistic_rendering", "dark_frame", "black_and_white", "blurred", "surface", "earth_surface",
     "horizon", "habitat", "earth", "atmosphere", "stars",
 )  # fmt: skip
-_WORDS_ONLY = ("captions", "parallel", "series", "scenes", "__init__")
+_NOT_DRAWING = ("captions", "parallel", "series", "scenes", "sheet", "tour", "truth_table", "prevalences", "__init__")
 _UNSURE_BUILDINGS = ("launch_pad", "habitat", "mission_control", "launch", "rocket", "interior")
 
 
@@ -59,7 +59,7 @@ def drawing_hash(kind: str) -> str:
     """A hash of the code that draws that kind, so that a cache never outlives it."""
     digest = hashlib.blake2b(digest_size=6)
     for path in sorted(Path(sextant.demo.__file__).parent.glob("*.py")):
-        if path.name.startswith("facade") == (kind == "facades") and path.stem not in _WORDS_ONLY:
+        if path.name.startswith("facade") == (kind == "facades") and path.stem not in _NOT_DRAWING:
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

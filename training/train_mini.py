@@ -46,9 +46,9 @@ class Recipe:
     """Everything that decides a run; written into the log and the card."""
 
     seed: int = 0
-    steps: int = 12_000
+    steps: int = 3200
     minutes: float = 60.0
-    pictures: int = 60_000
+    pictures: int = 50_000
     facades: int = 6_000
     workers: int = 2
     batch: int = 112
@@ -61,12 +61,12 @@ class Recipe:
     depths: tuple[int, ...] = (1, 2, 2)
     strength: float = 1.0
     junk: float = 0.4
-    word_loss: float = 0.12
-    caption_weight: float = 0.12
+    word_loss: float = 0.16
+    caption_weight: float = 0.15
     absent: int = 16
     joint: int = 12
     average: float = 0.998
-    sizes: tuple[tuple[float, int], ...] = field(default=((0.0, 64), (0.45, 80), (0.7, 96)))
+    sizes: tuple[tuple[float, int], ...] = field(default=((0.0, 64), (0.4, 80), (0.6, 96)))
 
 
 class Texts:
@@ -215,6 +215,18 @@ def rate_at(recipe: Recipe, progress: float) -> float:
     return recipe.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - 0.04) / 0.96)))
 
 
+def parameter_groups(model: Mini, recipe: Recipe) -> list[dict[str, object]]:
+    """Weights decay, norms and biases do not; the scale and bias of the logits move faster than the rest."""
+    scalars = [model.log_scale, model.bias, model.caption_log_scale]
+    plain = [p for p in model.parameters() if p.ndim == 1]
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    return [
+        {"params": decayed, "weight_decay": recipe.decay, "speed": 1.0},
+        {"params": plain, "weight_decay": 0.0, "speed": 1.0},
+        {"params": scalars, "weight_decay": 0.0, "speed": 4.0},
+    ]
+
+
 def share_gradients(model: Mini, workers: int) -> None:
     """Every worker's gradients become the mean over the workers."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
@@ -242,16 +254,13 @@ def train(recipe: Recipe, rank: int, sets: tuple[PictureSet, PictureSet], texts:
     rng = np.random.default_rng([recipe.seed, 5, rank])
     model = Mini(texts[0].vocabulary, words.CONTEXT, recipe.dim, recipe.stem, recipe.widths, recipe.depths)
     model.visual.to(memory_format=torch.channels_last)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.decay}, {"params": plain, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(parameter_groups(model, recipe), betas=(0.9, 0.98))
     average = Average(model, recipe.average)
     start, step, sums = time.monotonic(), 0, np.zeros(3)
     while (progress := progress_of(recipe, step, time.monotonic() - start)) < 1:
         size = [s for begin, s in recipe.sizes if begin <= progress][-1]
         for group in optimiser.param_groups:
-            group["lr"] = rate_at(recipe, progress)
+            group["lr"] = group["speed"] * rate_at(recipe, progress)
         model.train()
         parts = losses(model, draw_batch(sets, texts, recipe, size, rng), recipe.caption_weight)
         optimiser.zero_grad(set_to_none=True)
@@ -262,6 +271,7 @@ def train(recipe: Recipe, rank: int, sets: tuple[PictureSet, PictureSet], texts:
         optimiser.step()
         average.update(model)
         step += 1
+        log.steps = step
         sums += (float(parts[0].detach()), float(parts[1].detach()), 1)
         if rank == 0 and step % 100 == 0:
             log.losses(
@@ -282,7 +292,7 @@ class Log:
     """JSON lines: the recipe, losses every 200 steps, checks on the choice seeds."""
 
     def __init__(self, path: Path, tokenizer: Tokenizer, checks: dict[str, PictureSet]) -> None:
-        self.path, self.tokenizer, self.checks = path, tokenizer, checks
+        self.path, self.tokenizer, self.checks, self.steps = path, tokenizer, checks, 0
 
     def losses(self, model: Mini, means: NDArray[np.float64], **values: object) -> None:
         """A line with the mean losses since the last one."""
@@ -364,7 +374,7 @@ def work(
         log.line(recipe=asdict(recipe), vocabulary=texts[0].vocabulary)
     model = train(recipe, rank, sets, texts, log)
     if rank == 0:
-        found = log.check(-1, model)
+        found = {"steps": log.steps, **log.check(-1, model)}
         write_bundle(options.out, model, tokenizer, asdict(recipe), found, options.revision, (MEAN, STD, SIZE))
     if recipe.workers > 1:
         distributed.destroy_process_group()
