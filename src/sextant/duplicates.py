@@ -331,6 +331,7 @@ def _groups(edges: Edges, held: Stock, leaders: Rows, order: Rows) -> tuple[Grou
     found = []
     for leader, rows in members.items():
         cosines = near.similarities(held.vectors, np.array(rows), np.full(len(rows), leader)).tolist()
+        cosines[0] = 1.0  # its own, whatever float32 makes of it
         found.append(Group(tuple(member(row, min(1.0, c)) for row, c in zip(rows, cosines, strict=True))))
     return _largest_first(found)
 

@@ -10,7 +10,7 @@ import click
 from sextant import output
 from sextant.cli.invocation import Invocation, json_option, paths_options, verb
 from sextant.cli.progress import reporting
-from sextant.output import Heading
+from sextant.output import Cell, Heading
 
 if TYPE_CHECKING:
     from sextant.duplicates import Duplicates
@@ -102,11 +102,11 @@ def _as_json(found: Duplicates) -> dict[str, Any]:
 
 def _print(found: Duplicates, *, whole: bool) -> None:
     shown = found.groups if whole else found.groups[:GROUPS_SHOWN]
-    rows = []
+    rows: list[list[Cell]] = []
     for number, group in enumerate(shown, 1):
         for place, member in enumerate(group.members):
-            mark = ("keep", "green") if not place else ("", "")
-            rows.append([str(number), [mark], output.plain(member.path), output.number(member.similarity)])
+            mark: Cell = "" if place else [("keep", "green")]
+            rows.append([str(number), mark, output.plain(member.path), output.number(member.similarity)])
     if rows:
         headings = [Heading("group", "right"), Heading(""), Heading("path"), Heading("cosine", "right")]
         output.write_table(headings, rows)
