@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sextant import add as adding
 from sextant import columns, exchange, ingest, manifest, prior, settings, vocabulary
+from sextant import export as exporting
 from sextant import find as finding
 from sextant import labels as labelling
 from sextant import tag as tagging
@@ -24,6 +25,7 @@ from sextant.edges import Edges
 from sextant.encoders import Loader, load_model
 from sextant.errors import CollectionError, UsageError
 from sextant.maths import rules
+from sextant.sidecars import SidecarReport
 from sextant.types import (
     AddReport,
     Asked,
@@ -37,6 +39,7 @@ from sextant.types import (
     Prompts,
     Rows,
     SearchResult,
+    Skipped,
     TagReport,
 )
 from sextant.view import KINDS, View
@@ -469,22 +472,47 @@ class Collection(Edges):
         format: str | None = None,
         shape: str = "wide",
         where: str | None = None,
+        codes: Sequence[str] | None = None,
+        bands: Sequence[str] = (),
+        force: bool = False,
     ) -> int:
-        """Writes facts and confidences to a CSV, JSON lines or Parquet file, whole or not at all; returns the rows.
+        """Writes facts and confidences to a file, whole or not at all; returns how many rows or images.
 
-        `shape` is `wide` (a row an image) or `long` (a row an image and attribute); `where` selects images by a rule.
+        `format` is csv, jsonl, parquet, coco or fiftyone; `shape`, of a table, is `wide` (a row an image) or `long` (a
+        row an image and attribute). `where` selects images by a rule, `bands` those that show one of `codes` in a band.
+        A file that is there is replaced with `force` alone.
         """
         path = Path(target).expanduser()
-        kind = exchange.format_of(path, format)
-        if shape not in ("wide", "long"):
-            raise UsageError(f"a table is 'wide' or 'long', not {shape!r}")
-        view = self.view(self.codes())
-        table = view.wide() if shape == "wide" else exchange.long_table(view)
-        if where:
-            chosen = self.query(where).table["id"]
-            table = exchange.only(table, "id" if shape == "wide" else "image_id", chosen)
-        exchange.write(table, path, kind)
-        return int(table.num_rows)
+        chosen: dict[str, Any] = {"where": where, "codes": codes, "bands": bands}
+        return exporting.to_file(self, path, format=format, shape=shape, force=force, **chosen)
+
+    def export_images(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        where: str | None = None,
+        codes: Sequence[str] | None = None,
+        bands: Sequence[str] = (),
+        link: bool = False,
+        force: bool = False,
+    ) -> tuple[int, tuple[Skipped, ...]]:
+        """Copies or links a selection into a new Hugging Face imagefolder; how many images, and which were left out."""
+        path = Path(target).expanduser().absolute()
+        return exporting.to_folder(self, path, where=where, codes=codes, bands=bands, link=link, force=force)
+
+    def export_sidecars(
+        self,
+        *,
+        where: str | None = None,
+        codes: Sequence[str] | None = None,
+        bands: Sequence[str] = (),
+        naming: str = "photo.jpg.xmp",
+    ) -> SidecarReport:
+        """Writes attributes as keywords into XMP sidecars beside the pictures; a person's keywords are never removed.
+
+        What an earlier export wrote and no longer holds is withdrawn. `naming` is how a new sidecar is called.
+        """
+        return exporting.to_sidecars(self, where=where, codes=codes, bands=bands, naming=naming)
 
     def import_vectors(
         self,
