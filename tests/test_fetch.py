@@ -44,7 +44,7 @@ def test_a_picture_comes_back_whole_with_where_it_came_from(server: Server) -> N
     assert (found.data, found.format, found.url) == (PNG, "PNG", server.url("/a"))
     assert found.licence == "https://creativecommons.org/licenses/by/4.0/"
     ((_, headers),) = server.asked
-    assert headers["User-Agent"].startswith("sextant/")
+    assert headers["User-Agent"] == fetch.USER_AGENT
     assert headers["Accept-Encoding"] == "identity"
     assert headers["Host"] == f"127.0.0.1:{server.server_port}"
 

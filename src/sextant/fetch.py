@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import sextant
 from sextant import images
 from sextant.errors import ImageError, MissingExtra
 from sextant.types import Skipped
@@ -34,7 +33,7 @@ except ImportError as error:
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 PORTS = frozenset({80, 443, 8080, 8443})
-USER_AGENT = f"sextant/{sextant.__version__} (image collection tool; +https://github.com/sextant-images/sextant)"
+USER_AGENT = "sextant (image collection tool; +https://github.com/sextant-images/sextant)"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _SIX_TO_FOUR = (ipaddress.ip_network("2002::/16"), ipaddress.ip_network("192.88.99.0/24"))

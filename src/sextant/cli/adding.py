@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,14 +117,18 @@ def _print(report: AddReport) -> None:
 
 def complain(report: AddReport) -> None:
     """What was left out and what is gone, on standard error."""
-    skipped: tuple[Skipped, ...] = report.skipped
+    complain_of(report.skipped)
+    if report.missing and not report.dropped:
+        gone = output.amount(report.missing, "known file is", "known files are")
+        output.note(f"{gone} gone, such as {output.plain(report.missing_paths[0])}; --drop-missing removes them")
+
+
+def complain_of(skipped: Sequence[Skipped]) -> None:
+    """The first of what was left out, and why, on standard error."""
     for item in skipped[:MOST_SHOWN]:
         output.note(f"skipped {output.plain(item.path)}: {output.plain(item.reason)}")
     if len(skipped) > MOST_SHOWN:
         output.note(f"and {len(skipped) - MOST_SHOWN:,} more; --json lists them all")
-    if report.missing and not report.dropped:
-        gone = output.amount(report.missing, "known file is", "known files are")
-        output.note(f"{gone} gone, such as {output.plain(report.missing_paths[0])}; --drop-missing removes them")
 
 
 def _next(photos: Collection, report: AddReport, first: bool) -> None:

@@ -50,7 +50,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "report": Verb("tuning", "Write the collection as one HTML page, to look at or to send."),
     },
     "In and out": {
-        "export": Verb("moving", "Write facts and confidences to a file."),
+        "export": Verb("moving", "Write facts and confidences to a file, a folder, or beside the pictures."),
         "import": Verb("moving", "Take vectors, or tags and descriptions, made elsewhere."),
     },
     "Housekeeping": {
