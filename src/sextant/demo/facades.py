@@ -26,33 +26,34 @@ from sextant.errors import CollectionError, UsageError
 
 _Draw = Callable[[Canvas, Paint, np.random.Generator, str], None]
 
-# cluster: (who draws it, {code: (which kind, name, what a caption says of it)})
+# cluster: (who draws it, {code: (which kind, name, what a caption says of it)}). A caption does not say "building":
+# that is true of every style, and an encoder that knows little else would hear nothing but that word.
 _BOOK: dict[str, tuple[_Draw, dict[str, tuple[str, str, str]]]] = {
     "arches": (
         arcade,
         {
-            "round_arch": ("round", "round arches", "a building with round arches"),
-            "pointed_arch": ("pointed", "pointed arches", "a building with pointed arches"),
-            "horseshoe_arch": ("horseshoe", "horseshoe arches", "a building with horseshoe arches"),
-            "ogee_arch": ("ogee", "ogee arches", "a building with ogee arches"),
+            "round_arch": ("round", "round arches", "round arches"),
+            "pointed_arch": ("pointed", "pointed arches", "pointed arches"),
+            "horseshoe_arch": ("horseshoe", "horseshoe arches", "horseshoe arches"),
+            "ogee_arch": ("ogee", "ogee arches", "ogee arches"),
         },
     ),
     "columns": (
         temple,
         {
-            "doric_order": ("doric", "Doric order", "a building with Doric columns"),
-            "ionic_order": ("ionic", "Ionic order", "a building with Ionic columns"),
-            "corinthian_order": ("corinthian", "Corinthian order", "a building with Corinthian columns"),
-            "papyrus_order": ("papyrus", "papyrus columns", "a building with papyrus columns"),
+            "doric_order": ("doric", "Doric order", "Doric columns"),
+            "ionic_order": ("ionic", "Ionic order", "Ionic columns"),
+            "corinthian_order": ("corinthian", "Corinthian order", "Corinthian columns"),
+            "papyrus_order": ("papyrus", "papyrus columns", "papyrus columns"),
         },
     ),
     "domes": (
         domed,
         {
-            "hemisphere_dome": ("hemisphere", "hemispherical dome", "a building with a hemispherical dome"),
-            "onion_dome": ("onion", "onion dome", "a building with an onion dome"),
-            "bulb_dome": ("bulb", "bulbous dome", "a building with a bulbous dome"),
-            "lantern_dome": ("lantern", "ribbed dome with a lantern", "a building with a ribbed dome and a lantern"),
+            "hemisphere_dome": ("hemisphere", "hemispherical dome", "a hemispherical dome"),
+            "onion_dome": ("onion", "onion dome", "an onion dome"),
+            "bulb_dome": ("bulb", "bulbous dome", "a bulbous dome"),
+            "lantern_dome": ("lantern", "ribbed dome with a lantern", "a ribbed dome and a lantern"),
         },
     ),
     "towers": (
@@ -67,19 +68,19 @@ _BOOK: dict[str, tuple[_Draw, dict[str, tuple[str, str, str]]]] = {
     "timber": (
         timber,
         {
-            "close_studding": ("studs", "close studding", "a timber-framed building with close studding"),
-            "square_panels": ("squares", "square panels", "a timber-framed building with square panels"),
-            "cross_bracing": ("crosses", "cross bracing", "a timber-framed building with crossed braces"),
-            "herringbone": ("herringbone", "herringbone framing", "a timber-framed building with herringbone braces"),
+            "close_studding": ("studs", "close studding", "timber framing with close studding"),
+            "square_panels": ("squares", "square panels", "timber framing with square panels"),
+            "cross_bracing": ("crosses", "cross bracing", "timber framing with crossed braces"),
+            "herringbone": ("herringbone", "herringbone framing", "timber framing with herringbone braces"),
         },
     ),
     "glass": (
         curtain_wall,
         {
-            "square_grid": ("squares", "square glass grid", "a glass building with a square grid"),
-            "ribbon_windows": ("ribbons", "ribbon windows", "a glass building with ribbon windows"),
-            "vertical_fins": ("fins", "vertical fins", "a glass building with vertical fins"),
-            "diagrid": ("diagonals", "diagrid", "a glass building with a diagonal grid"),
+            "square_grid": ("squares", "square glass grid", "glass with a square grid"),
+            "ribbon_windows": ("ribbons", "ribbon windows", "glass with ribbon windows"),
+            "vertical_fins": ("fins", "vertical fins", "glass with vertical fins"),
+            "diagrid": ("diagonals", "diagrid", "glass with a diagonal grid"),
         },
     ),
 }  # fmt: skip
