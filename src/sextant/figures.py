@@ -47,7 +47,10 @@ def histogram(found: Inspection) -> str:
         for name, edge in (("tentative", found.tentative_from), ("accepted", found.accepted_from)):
             if edge is not None and low <= edge <= high:
                 axes.axvline(edge, color=COLOURS["ink"], linewidth=0.8, linestyle=(0, (3, 2)))
-                axes.annotate(f" {name}", (edge, 1), xycoords=("data", "axes fraction"), fontsize=8, va="top")
+                axes.annotate(
+                    name, (edge, 1), xycoords=("data", "axes fraction"), xytext=(4, 0),
+                    textcoords="offset points", fontsize=8, va="top",
+                )  # fmt: skip
         axes.set_xlim(low, high)
         axes.set_xlabel("logit")
         axes.set_ylabel("images")
@@ -76,7 +79,7 @@ def precision_recall(confidence: ArrayLike, truth: ArrayLike, weights: ArrayLike
         if len(p) and hits[-1] > 0:
             ends = np.append(np.flatnonzero(np.diff(p)), len(p) - 1)
             recall, precision = hits[ends] / hits[-1], hits[ends] / seen[ends]
-            axes.step(recall, precision, where="post", color=COLOURS["ink"], linewidth=1.4)
+            axes.step(recall, precision, where="pre", color=COLOURS["ink"], linewidth=1.4)
             chosen = int((p[ends] >= threshold).sum()) - 1
             if chosen >= 0:
                 axes.plot(recall[chosen], precision[chosen], "o", color=COLOURS["yes"], markersize=8)

@@ -152,7 +152,7 @@ def _row(summary: ColumnSummary, measured: Measured, *, judged: bool, told: bool
     if judged:
         row = measured.evaluations.get(summary.code)
         cells.append(_figures_of(row) if row else '<td class="n">–</td>' * 3)
-    return f'<tr>{"".join(cells)}<td class="soft">{escape(summary.trust)}</td></tr>'
+    return f'<tr>{"".join(cells)}<td class="soft state">{escape(summary.trust)}</td></tr>'
 
 
 def _figures_of(row: ColumnEvaluation) -> str:
@@ -199,7 +199,12 @@ def _of_column(view: View, code: str, measured: Measured) -> Iterator[str]:
         p, y, w = measured.cells[code]
         if 0 < y.sum() < len(y):
             edge = view.thresholds(code).accepted
-            caption = f"Precision and recall on {len(y):,} answers; the point is the threshold in use."
+            point = (
+                "the point is the threshold in use"
+                if (p >= edge).any()
+                else f"none reaches the threshold of {edge:.2f}"
+            )
+            caption = f"Precision and recall on {len(y):,} answers; {point}."
             yield _figure(figures.precision_recall(p, y, w, edge), caption)
     yield "</div>"
 
