@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,12 @@ def test_facades_are_known_coarsely(encoder: OnnxEncoder) -> None:
     prompts = encoder.encode_texts(["arches", "columns", "a dome", "a tower"])
     found = (encoder.encode_images(drawn) @ prompts.T).argmax(1)
     assert np.mean(found == np.repeat(np.arange(4), 16)) > 0.6
+
+
+def test_the_words_of_the_unknown_templates_are_unknown() -> None:
+    words = json.loads((BUNDLE / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    source = (BUNDLE.parents[3] / "benchmarks" / "mini.py").read_text(encoding="utf-8")
+    templates = re.findall(r'"([^"]+)"', source.partition("UNKNOWN_TEMPLATES = (")[2].partition("\n)")[0])
+    long = {word for template in templates for word in re.findall(r"[a-z]{5,}", template)}
+    assert len(templates) == 5
+    assert not long & words.keys()
