@@ -134,6 +134,16 @@ def test_a_redirect_is_held_to_the_same_rules(target: str, server: Server) -> No
     assert refusal(got(server)).startswith(("10.0.0.1 is not", "only http", "the URL holds a user"))
 
 
+@pytest.mark.parametrize(
+    "target", ["http://[::1/", "http://:x/", "http://a b/", "http://\xe9\xff/", "http://%00/", "?" * 70000]
+)
+def test_a_redirect_to_nonsense_ends_nothing(target: str, server: Server) -> None:
+    server.answers["/a"] = leads_to(target)
+    fetcher = Fetcher(Policy(allows=HERE.allows, look_up=lambda _host, _port: [], ports=None))
+    assert refusal(got(server, fetcher=Fetcher(HERE)))
+    assert "has no address" in refusal(fetcher.fetch(server.url("/a")))
+
+
 def test_one_private_address_among_several_is_enough_to_refuse(server: Server) -> None:
     policy = Policy(allows=HERE.allows, look_up=lambda _host, _port: ["127.0.0.1", "10.0.0.1"], ports=None)
     reason = refusal(Fetcher(policy).fetch(server.url("/a", "pictures.example")))

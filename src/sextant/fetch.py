@@ -125,6 +125,8 @@ class Fetcher:
             return Skipped(url, "the server is too slow: it did not answer in time")
         except (httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError) as error:
             return Skipped(url, _network_reason(error))
+        except (httpx.InvalidURL, ValueError, OSError) as error:  # an answer that no library had thought of
+            return Skipped(url, f"the answer makes no sense: {error}")
 
     def _fetch(self, url: str) -> Fetched:
         deadline = _Deadline(time.monotonic() + self.limits.total_seconds, self._stopped)
