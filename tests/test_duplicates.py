@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 import sextant
@@ -268,27 +266,31 @@ def test_a_hash_survives_what_a_camera_or_an_export_does() -> None:
         ImageEnhance.Brightness(image).enhance(0.7),
         ImageEnhance.Contrast(image).enhance(1.3),
     ]
-    own = np.uint64(hashing.fingerprint(image))
-    bits = [int(hashing.differing_bits(own, np.uint64(hashing.fingerprint(changed)))) for changed in changes]
-    strangers = [
-        int(hashing.differing_bits(own, np.uint64(hashing.fingerprint(scene(seed))))) for seed in range(20, 40)
-    ]
-    assert max(bits) <= stage.DIFFERING_BITS < min(strangers)
+    strangers = [scene(seed) for seed in range(20, 40)]
+    rows = hashing.rows([hashing.fingerprint(one) for one in (image, *changes, *strangers)])
+    likeness = rows[1:] @ rows[0]
+    assert likeness[: len(changes)].min() > 0.9
+    assert likeness[len(changes) :].max() < stage.LIKENESS
 
 
-@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
-def test_differing_bits_are_counted(left: int, right: int) -> None:
-    found = hashing.differing_bits(np.array([left], np.uint64), np.array([right], np.uint64))
-    assert found.tolist() == [bin(left ^ right).count("1")]
+def test_pictures_without_shape_are_alike_and_like_no_other() -> None:
+    noise = np.random.default_rng(1).integers(0, 2, (64, 64))
+    flat = [Image.new("RGB", (50, 50), (g, g, g)) for g in (0, 90)]
+    flat.append(Image.fromarray((100 + noise).astype(np.uint8)))
+    rows = hashing.rows([hashing.fingerprint(one) for one in (*flat, scene(1))])
+    assert (rows[:3] @ rows[:3].T).min() > stage.LIKENESS
+    assert (rows[:3] @ rows[3]).max() < 0.3
 
 
 def test_hashes_are_kept_by_id_and_a_folder_that_is_gone_is_no_error(tmp_path: Path) -> None:
-    hashes = {"ab" * 16: 2**64 - 1, "cd" * 16: 0}
+    hashes = {"ab" * 16: hashing.fingerprint(scene(1)), "cd" * 16: hashing.fingerprint(scene(2))}
     hashing.write(tmp_path, hashes)
     assert hashing.read(tmp_path) == hashes
     assert [p.name for p in tmp_path.iterdir()] == [hashing.FILE]
     hashing.write(tmp_path / "gone", hashes)
     assert hashing.read(tmp_path / "gone") == {}
+    np.savez(tmp_path / hashing.FILE, ids=np.array([b"ab"]), hashes=np.array([1, 2]))
+    assert hashing.read(tmp_path) == {}
 
 
 # picks and clusters

@@ -38,7 +38,7 @@ MOST_FOR_TABLE = 100_000  # above this many images the sensitivity table is made
 DEFAULT, MOST = 0.98, 0.99
 RELATIVE = 0.04
 FEWEST = 50  # images that say something about how far apart images are
-DIFFERING_BITS = 14
+LIKENESS = 0.8  # cosine of two perceptual hashes from which they are of one shot
 HASH_SIDE = 64
 DARK = 0.92  # share of pixels below 20/255 from which a frame counts as dark
 SAMPLE = 2000
@@ -268,13 +268,13 @@ def _shots(
     hashes, unread = _hashes(edges, held, np.flatnonzero(candidate), progress)
     rows = np.array(sorted(hashes), np.intp)
     if len(rows):
-        bits = np.array([hashes[row] for row in rows.tolist()], np.uint64)
+        shapes = fingerprint.rows([hashes[row] for row in rows.tolist()])
         place = np.full(len(held), -1, np.intp)
         place[rows] = np.arange(len(rows))
         among = place[order]
 
         def alike(left: Rows, right: Rows) -> NDArray[np.bool_]:
-            return fingerprint.differing_bits(bits[left], bits[right]) <= DIFFERING_BITS
+            return near.similarities(shapes, left, right) >= LIKENESS
 
         (found,) = near.groups(held.vectors[rows], [threshold], order=among[among >= 0], related=alike)
         leaders[rows] = rows[found]
@@ -283,7 +283,7 @@ def _shots(
 
 def _hashes(
     edges: Edges, held: Stock, rows: Rows, progress: Report | None
-) -> tuple[dict[int, int], tuple[Skipped, ...]]:
+) -> tuple[dict[int, bytes], tuple[Skipped, ...]]:
     """The perceptual hashes of some images by row, from the cache or from their files; and what could not be read."""
     names = held.view.ids.take(pa.array(held.row[rows])).to_pylist()
     paths = held.view.paths.take(pa.array(held.row[rows])).to_pylist()
@@ -294,7 +294,7 @@ def _hashes(
     with ThreadPoolExecutor() as pool:
         results = pool.map(lambda item: _hashed(edges, item[2]), new)
         for done, ((row, name, path), result) in enumerate(zip(new, results, strict=True), 1):
-            if isinstance(result, int):
+            if isinstance(result, bytes):
                 found[row] = kept[name] = result
             else:
                 unread.append(Skipped(path, result))
@@ -305,7 +305,7 @@ def _hashes(
     return found, tuple(unread)
 
 
-def _hashed(edges: Edges, path: str) -> int | str:
+def _hashed(edges: Edges, path: str) -> bytes | str:
     try:
         picture, _ = images.decode((edges.folder / path).read_bytes(), least_side=HASH_SIDE)
         return fingerprint.fingerprint(picture)
