@@ -125,6 +125,15 @@ def test_tables_take_codes_and_bands_too(photos: Collection, tmp_path: Path) -> 
     assert cells == {("p/red.png", "red"), ("p/yellow.png", "red"), ("p/blue.png", "blue")}
 
 
+def test_a_collection_without_columns_exports_nothing_or_bare_images(tmp_path: Path) -> None:
+    photos = opened(tmp_path)
+    photos.add(picture(tmp_path / "a.png", "red"))
+    assert photos.export(tmp_path / "x.jsonl", shape="long", bands=["accepted"]) == 0
+    assert photos.export(tmp_path / "x.json", format="coco") == 1
+    assert loaded(tmp_path / "x.json")["annotations"] == []
+    assert photos.export_sidecars().unchanged == 1
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "coco", "fiftyone"])
 def test_a_file_that_is_there_is_only_replaced_by_force(kind: str, photos: Collection, tmp_path: Path) -> None:
     mine = tmp_path / "mine"

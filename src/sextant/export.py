@@ -87,6 +87,8 @@ def _wide(selection: Selection, codes: Sequence[str] | None) -> pa.Table:
 
 def _long(selection: Selection, codes: Sequence[str] | None) -> pa.Table:
     table = exchange.long_table(selection.view)
+    if not table.num_rows:
+        return table
     table = exchange.only(table, "image_id", pa.chunked_array([selection.view.ids.take(pa.array(selection.rows))]))
     if codes:
         table = table.filter(pc.is_in(table["attribute_code"], value_set=pa.array(selection.codes)))

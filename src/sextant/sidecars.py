@@ -57,7 +57,7 @@ def write(
             continue
         if picture.parent not in stems:
             stems[picture.parent] = _stems(picture.parent)
-        alone = stems[picture.parent].get(picture.stem, 1) == 1
+        alone = stems[picture.parent].get(picture.stem) == 1
         for file in _files(picture, naming, alone=alone):
             try:
                 counts[_write(file, words[image])] += 1
@@ -81,9 +81,14 @@ def _tag(kind: str, label: str) -> str:
 
 
 def _stems(folder: Path) -> dict[str, int]:
-    """How many files of a folder, sidecars aside, share each name before the suffix."""
+    """How many files of a folder, sidecars aside, share each name before the suffix; nothing where it may not look."""
     counts: dict[str, int] = {}
-    for file in folder.iterdir():
+    try:
+        with os.scandir(folder) as entries:
+            files = [Path(entry.name) for entry in entries if not entry.is_dir()]
+    except OSError:
+        return {}
+    for file in files:
         if file.suffix.lower() != ".xmp":
             counts[file.stem] = counts.get(file.stem, 0) + 1
     return counts
