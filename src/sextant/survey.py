@@ -111,7 +111,7 @@ def _item(view: View, kind: str, row: np.intp | int, code: str, reason: str, urg
 
 def _conflicts(view: View, conflicts: Sequence[tuple[str, Rule]]) -> Iterator[Item]:
     for text, rule in conflicts:
-        codes = [name for name in rule.names if name in view.codes()]
+        codes = sorted((name for name in rule.names if name in view.codes()), key=text.find)
         for row in np.flatnonzero(view.mask(rule)):
             sure = [float(view.values(code).confidence[row]) for code in codes]
             yield _item(view, "conflict", row, codes[0] if codes else "", f"{text} holds", min(sure, default=0.0))

@@ -1,0 +1,146 @@
+"""Columns that nobody has labelled: which curve they start with, and when there can be none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import FakeEncoder, attributes, many, opened, vocabulary
+from sextant import prior
+from sextant.collection import Collection, open_collection
+from sextant.errors import ModelError
+
+
+class Wide(FakeEncoder):
+    """Eight dimensions, so that phrases differ: a phrase is a direction of its own, a picture its pixels' noise."""
+
+    name = "wide"
+    dim = 8
+
+    def encode_images(self, images):
+        rows = np.stack([np.random.default_rng(int(np.asarray(i, np.int64).sum())).normal(size=8) for i in images])
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    def encode_texts(self, texts):
+        rows = np.stack([np.random.default_rng(list(t.encode())).normal(size=8) for t in texts])
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def tagged(folder: Path, n: int, text: str = attributes("red", "green"), **options: float) -> Collection:
+    many(folder / "p", n)
+    photos = opened(folder, Wide())
+    photos.add(folder / "p")
+    photos.tag(vocabulary(folder, text), **options)
+    return photos
+
+
+def kinds(photos: Collection) -> dict[str, str]:
+    view = photos.view(photos.codes())
+    return {code: view.calibration(code).kind for code in view.codes()}
+
+
+def test_columns_start_with_a_prior_and_say_so(tmp_path: Path) -> None:
+    photos = tagged(tmp_path, 60)
+    assert kinds(photos) == {"red": "prior", "green": "prior"}
+    assert [s.state for s in photos.columns()] == ["prior", "prior"]
+    curves = [photos.view(["red", "green"]).calibration(c) for c in ("red", "green")]
+    assert curves[0].id != curves[1].id, "each attribute has its own level"
+
+
+def test_fewer_than_twenty_images_have_no_prior(tmp_path: Path) -> None:
+    photos = tagged(tmp_path, 19)
+    assert not prior.Unlabelled(photos).known
+    assert kinds(photos) == {"red": "fixed", "green": "fixed"}
+    assert [s.state for s in photos.columns()] == ["uncalibrated", "uncalibrated"]
+
+
+def test_a_center_of_ones_own_comes_first(tmp_path: Path) -> None:
+    text = """
+base_attributes:
+  - {code: red, description: red, center: 20, scale: 3}
+  - {code: green, description: green}
+"""
+    photos = tagged(tmp_path, 40, text)
+    assert kinds(photos) == {"red": "fixed", "green": "prior"}
+    assert photos.view(["red"]).calibration("red").params == {"center": 20.0, "scale": 3.0}
+    photos.tag(center=24.0)
+    view = photos.view(["red", "green"])
+    assert view.calibration("green").params == {"center": 24.0, "scale": 1.5}
+    assert view.calibration("red").params["center"] == 20.0
+
+
+def test_a_group_starts_with_its_own_temperature(tmp_path: Path) -> None:
+    text = """
+groups: {hue: {temperature: 2.5}}
+base_attributes:
+  - {code: red, description: red, group: hue}
+  - {code: green, description: green, group: hue}
+"""
+    photos = tagged(tmp_path, 30, text)
+    view = photos.view(["red", "green"])
+    assert view.calibration("red").params == {"temperature": 2.5}
+    np.testing.assert_allclose(view.values("red").confidence + view.values("green").confidence, 1.0)
+
+
+def test_a_prior_is_frozen_until_it_is_asked_for_again(tmp_path: Path) -> None:
+    photos = tagged(tmp_path, 40)
+    before = photos.view(["red"]).calibration("red").id
+    many(tmp_path / "p", 60, start=100)
+    photos.add(tmp_path / "p")
+    photos.tag()
+    assert photos.view(["red"]).calibration("red").id == before
+    photos.label("p/00000.png", "green", True)
+    photos.calibrate()
+    assert photos.view(["red"]).calibration("red").id != before
+    assert len(photos.catalog.history(photos.vectors.name, "red")) == 2, "the old one stays on record"
+
+
+def test_an_encoder_that_is_gone_leaves_what_was_measured(tmp_path: Path) -> None:
+    photos = tagged(tmp_path, 40)
+    photos.close()
+
+    def gone(spec: str, *_: str) -> FakeEncoder:
+        raise ModelError(f"no {spec}")
+
+    again = open_collection(tmp_path, loader=gone)
+    unlabelled = prior.Unlabelled(again)
+    assert unlabelled.known
+    view = again.view(["red"])
+    curve = unlabelled.curve(view.logits("red"), view.background)
+    assert curve.id == view.calibration("red").id
+
+
+def test_without_an_encoder_or_anything_kept_there_is_no_prior(tmp_path: Path) -> None:
+    photos = tagged(tmp_path, 40)
+    photos.catalog.put_level(photos.vectors.name, "another list", {})
+    with photos.catalog._writing() as connection:
+        from sextant.schema import levels, texts
+
+        connection.execute(levels.delete())
+        connection.execute(texts.delete())
+    photos.close()
+
+    def gone(spec: str, *_: str) -> FakeEncoder:
+        raise ModelError(f"no {spec}")
+
+    again = open_collection(tmp_path, loader=gone)
+    assert not prior.Unlabelled(again).known
+    assert prior.Unlabelled(again).curve(np.zeros(3), np.zeros(3)).kind == "fixed"
+
+
+def test_the_confidences_of_a_prior_rise_with_the_logit_at_one_background(tmp_path: Path) -> None:
+    photos = tagged(tmp_path, 80)
+    view = photos.view(["red"])
+    from sextant.maths.calibration import confidence
+
+    logits = np.linspace(-60, 60, 500)
+    p = confidence(view.calibration("red"), logits, np.full(500, float(np.median(view.background))))
+    assert (np.diff(p) >= 0).all()
+    assert 0 < p[0] < 0.01 < 0.1 < p[-1] < 1
+
+
+@pytest.mark.parametrize("images", [20, 25])
+def test_twenty_images_are_enough(tmp_path: Path, images: int) -> None:
+    assert prior.Unlabelled(tagged(tmp_path, images)).known
