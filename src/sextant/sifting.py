@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sextant.duplicates import Stock, stock
+from sextant.duplicates import Stock, out_of_sight, stock
 from sextant.edges import Edges
 from sextant.errors import UsageError
 from sextant.maths import clusters as clustering
@@ -90,7 +90,7 @@ def pick(edges: Edges, k: int, choice: Choice) -> list[Picked]:
         raise UsageError(f"pick at least 1 image, not {k}")
     _check_name(edges, choice.by)
     held = stock(edges, choice.where, [choice.by] if choice.by and choice.by not in KINDS else [])
-    held = _in_sight(edges, held)
+    held = _in_sight(held)
     quality = _preference(held, choice.by)
     if choice.way == "spread":
         rows = diversity.spread(held.vectors, k, quality)
@@ -187,13 +187,10 @@ def _check_name(edges: Edges, name: str | None) -> None:
     raise UsageError(f"no attribute or number '{name}' to pick by.{did_you_mean(name, known)}")
 
 
-def _in_sight(edges: Edges, held: Stock) -> Stock:
+def _in_sight(held: Stock) -> Stock:
     """Without the near-duplicates that are suppressed."""
-    hidden = edges.catalog.suppressed()
-    if not hidden:
-        return held
-    shown = np.array([image not in hidden for image in held.view.ids.take(held.row).to_pylist()], np.bool_)
-    return Stock(held.view, held.row[shown], held.vectors[shown])
+    shown = ~out_of_sight(held.view)[held.row]
+    return held if shown.all() else Stock(held.view, held.row[shown], held.vectors[shown])
 
 
 def _preference(held: Stock, by: str | None) -> NDArray[np.float64]:
