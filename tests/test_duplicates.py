@@ -357,6 +357,13 @@ def test_clusters_are_named_by_what_sets_them_apart(colours: Collection) -> None
     assert set(found[0].examples) <= {f"p/{n:02}.png" for n in range(15)}
 
 
+def test_where_little_is_accepted_confidences_name_a_cluster_with_a_perhaps(colours: Collection) -> None:
+    colours.tag(center=40.5, scale=4.0)  # a red picture has a logit of 40: in doubt everywhere
+    assert [c.name for c in colours.clusters(3)] == ["perhaps red", "perhaps blue", "perhaps green"]
+    assert colours.clusters(3)[0].attributes[0].confidence == pytest.approx(0.46, abs=0.02)
+    assert [c.name for c in colours.clusters(1)] == ["cluster 1"]
+
+
 def test_clusters_by_density_leave_what_lies_nowhere(colours: Collection) -> None:
     assert {c.name: c.size for c in colours.clusters(method="hdbscan")} == {"red": 15, "blue": 10, "green": 5}
     (none,) = colours.clusters(method="hdbscan", where="width < 11")
@@ -410,6 +417,7 @@ def test_the_verbs_answer(hashed: Path) -> None:
     assert run(hashed, "pick", "3", "--paths", "--spread").stdout.count("\n") == 2
     assert run(hashed, "duplicates", "--restore", "--json") == {"restored": 1}
     assert len(run(hashed, "pick", "3", "--json")) == 3
+    assert "none satisfies the rule" in run(hashed, "pick", "3", "--where", "width > 9999").stderr
     (whole,) = run(hashed, "clusters", "1", "--json", "--members")
     assert (whole["size"], len(whole["members"])) == (3, 3)
     assert "cluster 1" in run(hashed, "clusters", "1").stdout

@@ -29,6 +29,8 @@ MOST_BY_DENSITY = 50_000
 NAMES = 3
 LEAST_SHARE, LEAST_LIFT = 0.25, 1.2
 """An attribute names a cluster if so many of its images show it, and so much more often than the collection's."""
+LEAST_CONFIDENCE, LEAST_RISE = 0.05, 1.5
+"""Where none does, one may name it with a `perhaps` whose mean confidence is so high, and so many times its own."""
 EXAMPLES = 5
 
 
@@ -60,13 +62,18 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How many images of a cluster show an attribute: `share` of the cluster, `lift` times that of the collection."""
+    """How many images of a cluster show an attribute: `share` of the cluster, `lift` times that of the collection.
+
+    `confidence` is the mean over the cluster, `rise` how many times that of the collection.
+    """
 
     code: str
     label: str
     accepted: int
     share: float
     lift: float
+    confidence: float
+    rise: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +127,9 @@ def clusters(
     codes = edges.codes()
     held = stock(edges, where, codes)
     found = _clustered(held, k, method, seed)
-    accepted = {code: held.view.values(code).band[held.row] == ACCEPTED for code in codes}
+    known = {code: _Known.of(held, code) for code in codes}
     numbers = [*range(len(found.centres)), *([-1] if (found.label < 0).any() else [])]
-    return [_described(held, accepted, found, number) for number in numbers]
+    return [_described(held, known, found, number) for number in numbers]
 
 
 def _clustered(held: Stock, k: int | None, method: Method, seed: int) -> clustering.Clustering:
@@ -139,12 +146,23 @@ def _clustered(held: Stock, k: int | None, method: Method, seed: int) -> cluster
     return clustering.by_density(held.vectors, least=max(5, len(held) // 200))
 
 
-def _described(
-    held: Stock, accepted: dict[str, NDArray[np.bool_]], found: clustering.Clustering, number: int
-) -> Cluster:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of an attribute over all images that are clustered, (m,) each."""
+
+    accepted: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, held: Stock, code: str) -> _Known:
+        values = held.view.values(code)
+        return cls(values.band[held.row] == ACCEPTED, np.nan_to_num(values.confidence[held.row]))
+
+
+def _described(held: Stock, known: dict[str, _Known], found: clustering.Clustering, number: int) -> Cluster:
     rows = np.flatnonzero(found.label == number)
-    shown = sorted((_shown(held.view, c, a, rows) for c, a in accepted.items()), key=_tells, reverse=True)
-    attributes = tuple(item for item in shown if item.accepted)
+    shown = [_shown(held.view, code, values, rows) for code, values in known.items()]
+    attributes = tuple(sorted(shown, key=lambda a: (_tells(a.share, a.lift), a.confidence), reverse=True))
     middle = found.centres[number] if number >= 0 else held.vectors[rows].mean(axis=0)
     near = rows[np.argsort(-(held.vectors[rows] @ middle), kind="stable")[:EXAMPLES]]
     return Cluster(
@@ -157,26 +175,43 @@ def _described(
     )
 
 
-def _shown(view: View, code: str, accepted: NDArray[np.bool_], rows: NDArray[np.intp]) -> Shown:
+def _shown(view: View, code: str, known: _Known, rows: NDArray[np.intp]) -> Shown:
     item = view.describe(code)
-    count, share = int(accepted[rows].sum()), float(accepted[rows].mean())
-    lift = share / float(accepted.mean()) if count else 0.0
-    return Shown(code, item.label or code if item else code, count, share, lift)
+    share, confidence = float(known.accepted[rows].mean()), float(known.confidence[rows].mean())
+    return Shown(
+        code,
+        item.label or code if item else code,
+        accepted=int(known.accepted[rows].sum()),
+        share=share,
+        lift=_ratio(share, float(known.accepted.mean())),
+        confidence=confidence,
+        rise=_ratio(confidence, float(known.confidence.mean())),
+    )
 
 
-def _tells(item: Shown) -> float:
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if part else 0.0
+
+
+def _tells(share: float, lift: float) -> float:
     """How much an attribute says of a cluster: bits that its images save by being known to lie in it."""
-    return item.share * float(np.log2(item.lift)) if item.lift > 0 else float("-inf")
+    return share * float(np.log2(lift)) if lift > 0 else float("-inf")
 
 
 def _name(view: View, attributes: Sequence[Shown], number: int) -> str:
     """The labels of the base attributes that tell most, or a number."""
-    telling = [a for a in attributes if a.share >= LEAST_SHARE and a.lift >= LEAST_LIFT]
-    labels = [a.label for a in telling if not isinstance(view.describe(a.code), Derived)][:NAMES]
     if number < 0:
         return "in no cluster"
-    if not labels:
-        return f"cluster {number + 1}"
+    base = [a for a in attributes if not isinstance(view.describe(a.code), Derived)]
+    telling = [a.label for a in base if a.share >= LEAST_SHARE and a.lift >= LEAST_LIFT]
+    if telling:
+        return _joined(telling[:NAMES])
+    likely = [a for a in base if a.confidence >= LEAST_CONFIDENCE and a.rise >= LEAST_RISE]
+    likely.sort(key=lambda a: _tells(a.confidence, a.rise), reverse=True)
+    return f"perhaps {_joined([a.label for a in likely[:NAMES]])}" if likely else f"cluster {number + 1}"
+
+
+def _joined(labels: Sequence[str]) -> str:
     return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 

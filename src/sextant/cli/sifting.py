@@ -181,7 +181,10 @@ def pick(run: Invocation, k: int, where: str | None, by: str | None, weight: flo
                 for p in picked
             ]  # fmt: skip
             headings = [Heading("path"), Heading(by or "quality", "right"), Heading("cosine", "right")]
-            output.write_table(headings, rows)
+            if rows:
+                output.write_table(headings, rows)
+            else:
+                output.note("there is no image to pick from" + (": none satisfies the rule" if where else ""))
 
 
 @verb(
@@ -220,6 +223,6 @@ def clusters(run: Invocation, k: int | None, members: bool, **asked: Any) -> Non
 
 
 def _line(cluster: Cluster) -> list[str]:
-    shown = [f"{a.code} {a.share:.0%} (×{a.lift:.1f})" for a in cluster.attributes[:ATTRIBUTES_SHOWN]]
+    shown = [f"{a.code} {a.share:.0%} (×{a.lift:.1f})" for a in cluster.attributes[:ATTRIBUTES_SHOWN] if a.accepted]
     example = output.plain(cluster.examples[0])
     return [output.plain(cluster.name), f"{cluster.size:,}", output.plain(", ".join(shown)) or "–", example]
