@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from fakes import SCALE, attributes, opened, picture, vocabulary
 from sextant.collection import Collection
 from sextant.errors import UsageError
-from sextant.tuning import TEMPERATURES, Tuner, at_temperature
+from sextant.maths.sampling import precision_threshold
+from sextant.tuning import PRESETS, TEMPERATURES, Tuner, at_temperature
 
 TEXT = "center: 25.5\nscale: 1.5\n" + attributes("red", "green", "blue")
 
@@ -194,3 +196,19 @@ def test_what_has_no_logits_of_its_own_cannot_be_tuned(photos: Collection) -> No
     photos.tag(vocabulary(photos.folder, group))
     with pytest.raises(UsageError, match="exclusive group 'g'"):
         photos.tuner("red")
+
+
+def test_the_numbers_of_the_documentation_are_the_formulas() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "tuning.md").read_text(encoding="utf-8")
+    said = " ".join(text.split())
+    assert f"cosine of −0.0409 at temperature 20 is `sigmoid(−0.818)` = {at_temperature(-0.0409, 20):.4f}" in said
+    assert f"at 10 it is {at_temperature(-0.0409, 10):.4f} and at 25 it is {at_temperature(-0.0409, 25):.4f}" in said
+    shown = re.findall(r"\((\d+(?:\.\d+)?), (\d+(?:\.\d+)?)\)", said.split("fixed curves")[1][:60])
+    assert [tuple(map(float, pair)) for pair in shown] == list(PRESETS)
+    labelling = " ".join((Path(__file__).parents[1] / "docs" / "labelling.md").read_text(encoding="utf-8").split())
+
+    def kept(n: int) -> bool:
+        return precision_threshold(np.linspace(0.9, 1, n), np.ones(n), precision=0.95, failure=0.05).value is not None
+
+    fewest = next(n for n in range(1, 200) if kept(n))
+    assert f"{fewest} without a single wrong one for 95 % at 5 %" in labelling
