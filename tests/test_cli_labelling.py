@@ -207,6 +207,13 @@ def test_evaluate_takes_a_truth_from_elsewhere(sextant: Run) -> None:
     assert sextant("evaluate", "--truth", "t.csv", "--csv").stdout.startswith("code,n,positives,ece,")
 
 
+def test_tag_names_a_control_that_fails(sextant: Run) -> None:
+    result = sextant("tag", "v.yaml")
+    assert result.exit_code == 0
+    assert "FAILS: control 'picture'" in result.stderr
+    assert "control" not in sextant("tag", "v.yaml", "--dry-run").stderr
+
+
 # compare, review, tune, report
 
 

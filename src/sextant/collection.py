@@ -321,11 +321,12 @@ class Collection(Edges):
 
         return tuning.Tuner(self, code)
 
-    def failing_controls(self, codes: Sequence[str] | None = None) -> list[Control]:
+    def failing_controls(self) -> list[Control]:
         """The controls of the vocabulary that do not come out as they must."""
         from sextant import survey
 
-        return [c for c in survey.controls(self.view_of(self.codes() if codes is None else codes)) if c.failing]
+        codes = [a.code for a in self.vocabulary.attributes if a.control] if self.vocabulary else []
+        return [c for c in survey.controls(self.view(codes)) if c.failing] if codes else []
 
     def count(self, code: str) -> CountEstimate | None:
         """How many images really show an attribute, with a 95 % interval; None without labels of a drawn sample."""

@@ -54,10 +54,13 @@ def tag(
     """
     with run.collection() as photos:
         report = photos.tag(vocabulary, codes=codes or None, dry_run=dry_run, center=center, scale=scale)
+        failing = [] if dry_run else photos.failing_controls()
     if run.form == "json":
         output.write_json({**asdict(report), "seconds": round(report.seconds, 3)})
     else:
         _print_tag(report)
+    for control in failing:
+        output.note(output.plain(control.reason))
 
 
 def _print_tag(report: TagReport) -> None:

@@ -322,7 +322,7 @@ def evaluate(run: Invocation, codes: tuple[str, ...], truth: str | None) -> None
     """
     with run.collection() as photos:
         rows = photos.evaluate(codes or None, truth=Path(truth) if truth else None)
-        failing = photos.failing_controls(codes or None)
+        failing = photos.failing_controls()
     records = [{name: getattr(row, name) for name in EVALUATED} for row in rows]
     if run.form == "json":
         curves = [[asdict(bar) for bar in row.curve] for row in rows]
