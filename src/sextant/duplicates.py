@@ -242,7 +242,7 @@ def _vectors(edges: Edges) -> tuple[Floats, list[str]]:
 def _exact(edges: Edges, request: Request) -> Duplicates:
     view, chosen = _where(edges, request.where)
     chosen = chosen & (view.copies > 1)
-    paths, merit = _paths(edges), quality(view)
+    paths, merit = _paths(edges, view.ids.filter(pa.array(chosen))), quality(view)
     found = []
     for row in np.flatnonzero(chosen).tolist():
         image = str(view.ids[row])
@@ -331,7 +331,7 @@ def _groups(edges: Edges, held: Stock, leaders: Rows, order: Rows) -> tuple[Grou
     several = near.sizes(leaders) > 1
     for row in order[several[order]].tolist():
         members.setdefault(int(leaders[row]), []).append(row)
-    paths = _paths(edges) if members else {}
+    paths = _paths(edges, held.view.ids.take(pa.array(held.row[several])))
 
     def member(row: int, similarity: float) -> Member:
         image = str(held.view.ids[int(held.row[row])])
@@ -350,10 +350,12 @@ def _largest_first(found: Sequence[Group]) -> tuple[Group, ...]:
     return tuple(sorted(found, key=lambda group: (-len(group.members), group.kept.path)))
 
 
-def _paths(edges: Edges) -> dict[str, list[str]]:
-    """Every file of every image, in alphabetical order."""
+def _paths(edges: Edges, ids: pa.Array) -> dict[str, list[str]]:
+    """Every file of some images, in alphabetical order."""
+    files = edges.store.files()
+    files = files.filter(pc.is_in(files["id"], value_set=ids)).sort_by("path")
     by_image: dict[str, list[str]] = {}
-    for path, image in sorted(edges.located().items()):
+    for path, image in zip(files["path"].to_pylist(), files["id"].to_pylist(), strict=True):
         by_image.setdefault(image, []).append(path)
     return by_image
 
