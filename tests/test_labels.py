@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import opened, pictures, vocabulary
@@ -101,6 +101,7 @@ def test_strangers_are_passed_over_only_where_asked(tmp_path: Path) -> None:
 answers = st.dictionaries(st.tuples(st.sampled_from(sorted(IMAGES.values())), st.sampled_from(CODES)), st.booleans())
 
 
+@settings(deadline=None, max_examples=30)  # it writes files, on a machine that others use
 @given(answers.filter(bool))
 def test_a_table_of_labels_reads_back_to_itself(tmp_path_factory: pytest.TempPathFactory, said: dict) -> None:
     from sextant import exchange
@@ -110,6 +111,11 @@ def test_a_table_of_labels_reads_back_to_itself(tmp_path_factory: pytest.TempPat
     exchange.write(labels.table(given_, {}), file, "csv")
     found = labels.read(file, find, CODES, person="")
     assert {(x.image, x.code, x.value, x.person) for x in found} == {(*k, v, "Ada") for k, v in said.items()}
+
+
+def test_a_file_full_of_strangers_is_no_truth(tmp_path: Path) -> None:
+    with pytest.raises(ExchangeError, match="none of its 2 images is in the collection"):
+        read(tmp_path, "path,red\nx.jpg,yes\ny.jpg,no\n", strangers=True)
 
 
 # in a collection
@@ -151,3 +157,9 @@ def test_the_newest_word_of_a_person_holds(photos: Collection) -> None:
     assert [r["value"] for r in photos.labels(["red"])] == [True]
     photos.label("p/red.png", "red", None)
     assert len(photos.labels()) == 0
+
+
+def test_paths_may_start_at_the_file_itself(photos: Collection, tmp_path: Path) -> None:
+    (tmp_path / "p" / "truth.jsonl").write_text('{"path": "red.png", "attributes": ["red"]}\n')
+    assert photos.import_labels(tmp_path / "p" / "truth.jsonl") == len(photos.codes())
+    assert {(r["path"], r["value"]) for r in photos.labels(["red"])} == {("p/red.png", True)}

@@ -27,17 +27,19 @@ SHOWN = 20
 def read(
     path: Path, find: Callable[[str], str | None], codes: Sequence[str], *, person: str, strangers: bool = False
 ) -> list[Label]:
-    """The labels of a file, for images that `find` knows by id or path; with `strangers` others are passed over.
+    """The labels of a file, for images that `find` knows; with `strangers` others are passed over.
 
     Raises:
         ExchangeError: something is wrong; the message lists every line, and nothing is to be kept.
     """
     labels: dict[tuple[str, str, str], Label] = {}
     problems: list[str] = []
+    passed = 0
     for line, row in records(path):
         name = str(row.get("path") or row.get("id") or "")
-        image = next((i for key in ("id", "path") if row.get(key) and (i := find(str(row[key])))), None)
+        image = _image(row, path.parent, find)
         if image is None and name and strangers:
+            passed += 1
             continue
         if image is None:
             what = f"no image '{name}' in the collection" if name else "no path and no id"
@@ -54,12 +56,22 @@ def read(
                 problems.append(f"{path}:{line}: '{code}' of {name} is yes on one line and no on another")
             else:
                 labels[image, code, who] = Label(image, code, known, who)
+    if not labels and passed and not problems:
+        problems.append(f"{path}: none of its {passed} images is in the collection")
     if not labels and not problems:
         problems.append(f"{path}: holds no label; give columns path, code and value, or one column a code")
     if problems:
         shown = problems[:SHOWN] + ([f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else [])
         raise ExchangeError("no label was taken:\n" + "\n".join(shown))
     return list(labels.values())
+
+
+def _image(row: Mapping[str, Any], folder: Path, find: Callable[[str], str | None]) -> str | None:
+    """The id that a record means: its `id`, or its `path` from the collection, or from the folder of the file."""
+    if row.get("id") and (image := find(str(row["id"]))):
+        return image
+    name = str(row.get("path") or "")
+    return find(name) or find(str(folder / name)) if name else None
 
 
 def _cells(row: Mapping[str, Any], codes: Collection[str]) -> Iterator[tuple[str, Any]]:
