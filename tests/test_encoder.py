@@ -372,3 +372,21 @@ def test_importing_the_encoder_starts_no_runtime() -> None:
     code = f"import sextant.encoder, sys; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
+    """Importing it would send a usage report; a fork beside Lance's threads is not safe either."""
+    pytest.importorskip("openvino")
+    script = f"""
+import os, sys
+os.register_at_fork(before=lambda: print("forked"))
+from pathlib import Path
+from sextant.encoder import network
+try:
+    network.open_openvino(Path({str(tmp_path / "absent.onnx")!r}))
+except Exception as error:
+    print(type(error).__name__)
+print("openvino" in sys.modules, sys.modules.get("openvino_telemetry"))
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["ModelError", "True", "None"]

@@ -45,9 +45,8 @@ def test_the_same_file_named_twice_is_met_once(tmp_path: Path, monkeypatch: pyte
     pictures(tmp_path, "red")
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "red.png"
-    assert walked(tmp_path, "red.png", "./red.png", file, tmp_path, file.as_uri(), "*.png", "../*/red.png") == [
-        "red.png"
-    ]
+    again = f"../{tmp_path.name[:-1]}?/red.png"
+    assert walked(tmp_path, "red.png", "./red.png", file, tmp_path, file.as_uri(), "*.png", again) == ["red.png"]
 
 
 def test_patterns_match_across_folders(tmp_path: Path) -> None:

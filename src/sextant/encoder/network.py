@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -88,6 +89,8 @@ def open_openvino(path: Path, *, threads: int | None = None) -> Network:
     """A graph in OpenVINO, computed in bf16. Raises `ModelError` naming the file, `MissingExtra` without OpenVINO."""
     if not has_openvino():
         raise MissingExtra("Precision bf16", "openvino")
+    # Importing OpenVINO sends a usage report from a forked process. Without this package it does everything else alike.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
