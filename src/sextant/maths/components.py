@@ -65,7 +65,7 @@ def unknown_prior(background_logits: ArrayLike, training: Training = "softmax") 
         shift_spread=1.0,
         slope=1.0,
         offset=0.0,
-        prevalence=(0.2, 200.0),
+        prevalence=(0.2, 60.0),
         source="an encoder nobody has measured: its own background prompts, and CLIP ViT-B/32 on 250 CIFAR-10 images",
         level=level,
     )
