@@ -21,6 +21,8 @@ import numpy as np
 from report import section
 
 import sextant
+from sextant.background import background_hash
+from sextant.catalog import Label
 from sextant.encoder.hashed import HashEncoder
 from sextant.manifest import Manifest, write
 from sextant.store import FILES, IMAGES, Store
@@ -28,6 +30,7 @@ from sextant.store import FILES, IMAGES, Store
 DIM = 512
 ATTRIBUTES = 37
 ROWS_A_WRITE = 50_000
+METADATA = {"encoder": "hash@1", "background_hash": background_hash()}
 
 
 class Phrases(HashEncoder):
@@ -59,7 +62,7 @@ def build(folder: Path, images: int) -> None:
         rows = random.standard_normal((n, encoder.dim), dtype=np.float32)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         ids = [f"{i:032x}" for i in range(start, start + n)]
-        table.append(ids, rows, np.zeros(n, np.float32), lambda *_: {}, {"encoder": "hash@1"})
+        table.append(ids, rows, np.zeros(n, np.float32), lambda *_: {}, METADATA)
         facts = {"id": ids, "width": np.full(n, 1500), "height": np.full(n, 1000)}
         columns = [facts.get(name, pa.nulls(n, IMAGES.field(name).type)) for name in IMAGES.names]
         store.append_images(pa.table([pa.array(c) for c in columns], names=IMAGES.names))
@@ -74,6 +77,13 @@ def work(folder: Path, what: str) -> dict[str, float]:
     if what.startswith("tag"):
         report = collection.tag(folder / f"{what}.yaml")
         result: dict[str, float] = {"columns": len(report.columns)}
+    elif what == "calibrate":
+        random = np.random.default_rng(1)
+        codes = [f"thing_{i}" for i in range(ATTRIBUTES)]
+        answers = [Label(f"{i:032x}", c, bool(random.random() < 0.3)) for c in codes for i in range(25)]
+        collection.catalog.put_labels(answers)
+        started = time.perf_counter()
+        result = {"columns": len(collection.calibrate(codes))}
     elif what == "query":
         result = {"rows": len(collection.query("thing_1 >= 0.5 and not thing_2 and width > 1000"))}
     else:
@@ -117,6 +127,7 @@ def measure(images: int) -> list[list[str]]:
             ("tag38", "one more column"),
             ("query", "query"),
             ("search", "search"),
+            ("calibrate", "calibrate 37 columns by 25 labels each"),
         ):
             before = bytes_of(encoders)
             figures = run(folder, what)

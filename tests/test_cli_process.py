@@ -108,8 +108,11 @@ def test_an_interrupt_keeps_what_is_finished_and_says_so(tmp_path: Path) -> None
         "    def encode_texts(self, texts): return np.tile(np.float32([1, 0]), (len(texts), 1))\n"
     )
     line = ["add", "in", "--model", "slow.py:Slow", "--batch", "2"]
+    # A shell starts what it runs in the background deaf to interrupts, and a process inherits that.
+    hearing = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    hearing += "runpy.run_module('sextant', run_name='__main__', alter_sys=True)"
     with subprocess.Popen(
-        [sys.executable, "-m", "sextant", *line],
+        [sys.executable, "-c", hearing, *line],
         cwd=tmp_path,
         env=environment(SEXTANT_FLUSH_SECONDS="0.2"),
         stdout=subprocess.PIPE,
