@@ -31,7 +31,8 @@ class Unlabelled:
     """What an encoder's card and the collection's own background say about any column that nobody has labelled.
 
     `known` is False where they say nothing: fewer than twenty images, or an encoder that is not at hand and never said
-    what it makes of the background prompts. What was found is kept and used again unless `fresh`.
+    what it makes of the background prompts. What was found is kept, and used again unless `fresh`, or unless the
+    collection has outgrown it.
     """
 
     def __init__(self, edges: Edges, *, fresh: bool = False) -> None:
@@ -40,7 +41,7 @@ class Unlabelled:
         self._mixture = mixture
         name, catalog = edges.vectors.name, edges.catalog
         kept = None if fresh else catalog.level(name, background_hash())
-        if kept is None:
+        if kept is None or 2 * kept["level"]["images"] < min(LEVEL_SAMPLE, len(edges.vectors)):
             kept = _measured(edges)
             if kept is not None:
                 catalog.put_level(name, background_hash(), kept)
@@ -112,7 +113,7 @@ def default_curves(
 
 
 def _priors(edges: Edges, attributes: Sequence[Attribute]) -> dict[str, Calibration]:
-    unlabelled = Unlabelled(edges, fresh=True)
+    unlabelled = Unlabelled(edges)
     found: dict[str, Calibration] = {}
     for start in range(0, len(attributes), COLUMNS_AT_ONCE):
         codes = [a.code for a in attributes[start : start + COLUMNS_AT_ONCE]]

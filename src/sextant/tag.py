@@ -92,6 +92,8 @@ def renew(edges: Edges, codes: Sequence[str]) -> None:
         for a in chosen.attributes
         if a.code in codes and a.group is None and a.code in held and _nobodys(held[a.code].calibration)
     ]
+    if stale:
+        prior.Unlabelled(edges, fresh=True)
     _record(edges, chosen, stale, None, None)
 
 
