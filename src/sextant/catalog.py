@@ -121,7 +121,7 @@ class Catalog(Database):
         """Keeps the vectors of phrases, so that none is encoded twice; not where the catalog can only be read."""
         if self.read_only:
             return
-        with self._writing() as connection:
+        with self._writing(counted=False) as connection:
             rows = [{"encoder": encoder, "text": text, "vector": vector} for text, vector in vectors.items()]
             if rows:
                 connection.execute(self._insert(texts).on_conflict_do_nothing(), rows)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
 from sextant.errors import CollectionError, UsageError
-from sextant.schema import MIGRATIONS, migrations
+from sextant.schema import MIGRATIONS, changes, migrations
 
 BUSY_SECONDS = 60
 REMEDIES = {
@@ -50,11 +50,18 @@ class Database:
         """Gives the connections back."""
         self._engine.dispose()
 
+    def changes(self) -> int:
+        """A number that grows with every change that what is said of images can depend on."""
+        row = self._one(sa.select(changes.c.number))
+        return int(row.number) if row else 0
+
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        """One transaction: all of it or nothing."""
+    def _writing(self, *, counted: bool = True) -> Iterator[sa.Connection]:
+        """One transaction: all of it or nothing. One that changes no answer about any image need not be `counted`."""
         with self._saying("could not be written"), self._engine.begin() as connection:
             yield connection
+            if counted:
+                connection.execute(changes.update().values(number=changes.c.number + 1))
 
     def _all(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         with self._saying("could not be read"), self._engine.connect() as connection:

@@ -121,6 +121,13 @@ duplicate_members = sa.Table(
     sa.Column("restored_at", sa.Text),
 )
 
+changes = sa.Table(
+    "changes",
+    TABLES,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # one row, 1
+    sa.Column("number", sa.Integer, nullable=False),
+)
+
 
 def _first_tables(connection: Connection) -> None:
     tables = [vocabularies, texts, calibrations, overrides, tags, descriptions]
@@ -135,5 +142,15 @@ def _duplicate_tables(connection: Connection) -> None:
     TABLES.create_all(connection, tables=[duplicate_runs, duplicate_members])
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables, _label_tables, _duplicate_tables)
+def _change_table(connection: Connection) -> None:
+    TABLES.create_all(connection, tables=[changes])
+    connection.execute(changes.insert().values(id=1, number=0))
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    _first_tables,
+    _label_tables,
+    _duplicate_tables,
+    _change_table,
+)
 """Applied in order, each once; number N is the N-th. Never edit one that was released: add another."""
