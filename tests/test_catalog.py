@@ -5,9 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
-from contextlib import closing
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
