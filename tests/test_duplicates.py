@@ -256,12 +256,12 @@ def test_a_new_run_takes_the_place_of_the_one_before(photos: Collection) -> None
 
 def test_no_image_is_out_of_sight_for_one_that_is_gone(photos: Collection) -> None:
     found = photos.duplicates("shot", threshold=0.98, suppress=True)
-    hidden = stage.out_of_sight(photos.view())
+    hidden = photos.view().out_of_sight
     assert hidden.sum() == found.extra
     photos.store.drop_images([found.groups[0].kept.id])
     view = photos.view()
     seen_again = {m.id for m in found.groups[0].members[1:]}
-    assert seen_again <= {i for i, out in zip(view.ids.to_pylist(), stage.out_of_sight(view), strict=True) if not out}
+    assert seen_again <= {i for i, out in zip(view.ids.to_pylist(), view.out_of_sight, strict=True) if not out}
 
 
 def test_a_collection_that_lost_its_images_has_no_duplicates(photos: Collection) -> None:

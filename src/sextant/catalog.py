@@ -15,7 +15,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sextant.database import Database, now
+from sextant import fulltext
+from sextant.database import now
+from sextant.memory import Memory
 from sextant.schema import (
     calibrations,
     descriptions,
@@ -92,7 +94,7 @@ class DuplicateRun:
     restored: int
 
 
-class Catalog(Database):
+class Catalog(Memory):
     """What people said, in the database at `url`."""
 
     @classmethod
@@ -149,17 +151,17 @@ class Catalog(Database):
         measured: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Adds (hash, calibration, prompt hash) by code where the newest differs from it, or from what was measured."""
-        newest = self.calibrations(encoder)
-        with self._writing() as connection:
-            for code, (hash_, calibration, prompt_hash) in rows.items():
-                old = newest.get(code)
-                news = (measured or {}).get(code)
-                changed = old is None or (old.hash, old.prompt_hash) != (hash_, prompt_hash)
-                if changed or (old is not None and news is not None and news != old.measured):
-                    values = {"hash": hash_, "calibration": json.dumps(calibration), "prompt_hash": prompt_hash}
-                    values["measured"] = json.dumps(news or {})
-                    row = calibrations.insert().values(encoder=encoder, code=code, at=now(), **values)
-                    connection.execute(row)
+        newest, at, values = self.calibrations(encoder), now(), []
+        for code, (hash_, calibration, prompt_hash) in rows.items():
+            old = newest.get(code)
+            news = (measured or {}).get(code)
+            changed = old is None or (old.hash, old.prompt_hash) != (hash_, prompt_hash)
+            if changed or (old is not None and news is not None and news != old.measured):
+                row = {"encoder": encoder, "code": code, "hash": hash_, "prompt_hash": prompt_hash, "at": at}
+                values.append({**row, "calibration": json.dumps(calibration), "measured": json.dumps(news or {})})
+        if values:
+            with self._writing() as connection:
+                connection.execute(calibrations.insert(), values)
 
     def calibrations(self, encoder: str) -> dict[str, CalibrationRecord]:
         """The newest calibration of every column."""
@@ -283,11 +285,13 @@ class Catalog(Database):
                 insert = self._insert(descriptions)
                 changes = {"text": insert.excluded.text, "at": insert.excluded.at}
                 connection.execute(insert.on_conflict_do_update(index_elements=["image"], set_=changes), described)
+            fulltext.refresh(connection, by_image)
 
     def drop_tags(self, image: str, words: Iterable[str]) -> None:
         """Takes tags off an image."""
         with self._writing() as connection:
             connection.execute(tags.delete().where(tags.c.image == image, tags.c.tag.in_(list(words))))
+            fulltext.refresh(connection, [image])
 
     def tags(self, images: Sequence[str] | None = None) -> dict[str, list[str]]:
         """Tags by image, in alphabetical order; of all images, or of some."""
@@ -306,10 +310,20 @@ class Catalog(Database):
             return
         with self._writing() as connection:
             connection.execute(descriptions.delete().where(descriptions.c.image == image))
+            fulltext.refresh(connection, [image])
 
     def descriptions(self) -> dict[str, str]:
         """Descriptions by image."""
         return {row.image: row.text for row in self._all(sa.select(descriptions.c.image, descriptions.c.text))}
+
+    def match_words(self, text: str, limit: int, *, every: bool = True, prefix: bool = True) -> list[fulltext.Found]:
+        """The images whose tags and descriptions match a text, (id, score), best first; scores compare here alone.
+
+        All words of the text must be there, or with `every` off at least one. With `prefix` a word of three letters or
+        more also finds longer ones that begin with it, behind whole words.
+        """
+        with self._saying("could not be read"), self._engine.connect() as connection:
+            return fulltext.matching(connection, text, limit, every=every, prefix=prefix)
 
     # near-duplicates that are out of sight
 

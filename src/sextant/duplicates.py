@@ -194,16 +194,6 @@ def _where(edges: Edges, where: str | None, codes: Sequence[str] = ()) -> tuple[
     return view, view.mask(parsed)
 
 
-def out_of_sight(view: View) -> NDArray[np.bool_]:
-    """Which images (n,) are suppressed while the one that stands for them is still in the collection."""
-    standing = view.catalog.suppressed()
-    if not standing:
-        return np.zeros(len(view), np.bool_)
-    there = pc.is_in(pa.array(list(standing.values()), pa.string()), value_set=view.ids)
-    hidden = pa.array(list(standing), pa.string()).filter(there)
-    return np.asarray(pc.is_in(view.ids, value_set=hidden).to_numpy(zero_copy_only=False), np.bool_)
-
-
 def quality(view: View) -> NDArray[np.float64]:
     """How good each image is to keep, (n,): twice as sharp counts as twice the pixels; a dark frame comes last.
 

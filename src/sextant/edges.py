@@ -11,6 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sextant import manifest, vocabulary
 from sextant.catalog import Catalog
 from sextant.encoders import Encoders, Loader, Phrases, adopted, key_of, stored
@@ -33,6 +36,8 @@ class Edges:
         self.settings = settings
         self.encoders = Encoders(folder, settings, loader)
         self.store = Store(folder / manifest.FOLDER)
+        self._seen: tuple[object, View] | None = None
+        self._parsed: tuple[tuple[str, str], Vocabulary] | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -72,7 +77,12 @@ class Edges:
     def vocabulary(self) -> Vocabulary | None:
         """The current vocabulary."""
         current = self.catalog.vocabulary()
-        return vocabulary.parse(current[1], current[0]) if current else None
+        if current is None:
+            return None
+        parsed = self._parsed
+        if parsed is None or parsed[0] != current:
+            parsed = self._parsed = (current, vocabulary.parse(current[1], current[0]))
+        return parsed[1]
 
     def current_vocabulary(self) -> Vocabulary:
         """The current vocabulary. Raises `UsageError` where there is none yet."""
@@ -120,8 +130,23 @@ class Edges:
         return Phrases(self.catalog, key, (lambda: encoder) if encoder else self.encoder)
 
     def view(self, codes: Iterable[str] = ()) -> View:
-        """What the collection says at this moment; `codes` names the columns that will be asked for."""
-        return View(self.store, self.catalog, self.vectors, self.vocabulary, codes)
+        """What the collection says at this moment; `codes` names the columns that will be asked for.
+
+        As long as nothing is written, by this process or another, it is the same view as before.
+        """
+        vectors = self.vectors
+        moment = (vectors.name, self.store.moment(vectors.name), self.catalog.changes())
+        seen = self._seen
+        if seen is None or seen[0] != moment:
+            seen = (moment, View(self.store, self.catalog, vectors, self.vocabulary, codes, score=self.score))
+            self._seen = seen
+        else:
+            seen[1].read(codes)
+        return seen[1]
+
+    def score(self, view: View, phrase: str) -> NDArray[np.float64]:
+        """The confidences (n,) of a phrase that has no column, in the order of a view."""
+        raise UsageError(f"nothing here can judge the phrase {phrase!r}")
 
     def view_of(self, codes: Iterable[str]) -> View:
         """The same, where every code must exist. Raises `UsageError` with the nearest known one."""
@@ -134,9 +159,7 @@ class Edges:
 
     def codes(self) -> tuple[str, ...]:
         """Every code that can be asked for."""
-        chosen = self.vocabulary
-        known = chosen.codes() if chosen else ()
-        return (*known, *(c for c in self.vectors.columns() if c not in known))
+        return self.view().codes()
 
     def known(self) -> dict[str, rules.Kind]:
         """Every name that a rule may use, and its kind."""

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sextant.duplicates import Stock, out_of_sight, stock
+from sextant.duplicates import Stock, stock
 from sextant.edges import Edges
 from sextant.errors import UsageError
 from sextant.maths import clusters as clustering
@@ -224,7 +224,7 @@ def _check_name(edges: Edges, name: str | None) -> None:
 
 def _in_sight(held: Stock) -> Stock:
     """Without the near-duplicates that are suppressed."""
-    shown = ~out_of_sight(held.view)[held.row]
+    shown = ~held.view.out_of_sight[held.row]
     return held if shown.all() else Stock(held.view, held.row[shown], held.vectors[shown])
 
 

@@ -123,6 +123,10 @@ class Store:
             with self.writing():
                 tables.delete(self._files, "path", pa.array(paths, pa.string()))
 
+    def moment(self, encoder: str) -> tuple[object, ...]:
+        """What changes whenever anything is written that a reader of this encoder's images can see."""
+        return tuple(tables.moment(path) for path in (self._images, self._files, self.vectors(encoder).path))
+
     # vectors
 
     def vectors(self, encoder: str) -> Vectors:

@@ -6,6 +6,7 @@ takes no lock: whoever writes holds the collection's.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -34,6 +35,15 @@ class Vanished(CollectionError):
 def exists(path: Path) -> bool:
     """Whether a first version was ever committed; a killed writer can leave a folder without one."""
     return any((path / "_versions").glob("*.manifest"))
+
+
+def moment(path: Path) -> tuple[tuple[str, int], ...]:
+    """What changes with every commit, read without opening the table: names and times of the versions there are."""
+    try:
+        found = sorted((entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(path / "_versions"))
+    except FileNotFoundError:  # no table yet, or a vacuum that takes a version away at this moment
+        return ()
+    return (*found[:1], *found[-1:])
 
 
 def opened(path: Path, version: int | None = None) -> Any:

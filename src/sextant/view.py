@@ -7,7 +7,7 @@ top, and derived attributes follow from those by rule. A view reads only the col
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from sextant.vocabulary import Attribute, Derived, Thresholds, Vocabulary
 from sextant.walk import name_of
 
 MODEL, PERSON, RULE = "model", "person", "rule"
+Scorer = Callable[["View", str], NDArray[np.float64]]
 STATES = {"prior": "prior", "native": "prior", "platt": "calibrated", "isotonic": "calibrated"}
 FACTS = (
     *("id", "path", "name", "folder", "bytes", "width", "height", "megapixels", "aspect", "format", "taken_at"),
@@ -52,12 +53,23 @@ class View:
     """What a collection says at one moment about every image that has a file, in the order of their paths.
 
     The columns named in `codes`, and what they derive from, are read at once; others and facts when first asked for.
+    `score` gives the confidences (n,) of a phrase that has no column, for rules that ask `score('a phrase')`.
     """
 
     def __init__(
-        self, store: Store, catalog: Catalog, vectors: Vectors, vocabulary: Vocabulary | None, codes: Iterable[str] = ()
+        self,
+        store: Store,
+        catalog: Catalog,
+        vectors: Vectors,
+        vocabulary: Vocabulary | None,
+        codes: Iterable[str] = (),
+        *,
+        score: Scorer | None = None,
     ) -> None:
         self.store, self.catalog, self.vectors, self.vocabulary = store, catalog, vectors, vocabulary
+        self._score = score
+        self.memo: dict[str, Any] = {}
+        """What stages worked out from this moment and will want again, by a name of their own."""
         files = store.files()
         self._files = files.filter(pc.is_valid(files["id"])).select(["id", "path"])
         files = self._files.group_by("id").aggregate([("path", "min"), ("path", "count")])
@@ -74,6 +86,12 @@ class View:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def read(self, codes: Iterable[str]) -> None:
+        """Reads the columns of these codes that are not in memory yet, all at once."""
+        wanted = [c for c in self._base_codes(codes) if c in self.columns and c not in self._logits]
+        if wanted:
+            self._logits |= self._aligned(self._snapshot.more(wanted))
 
     def find(self, name: str) -> str | None:
         """The id behind an id, a path from the collection's folder, or a path from the current one."""
@@ -289,6 +307,16 @@ class View:
         return by_code
 
     @cached_property
+    def out_of_sight(self) -> NDArray[np.bool_]:
+        """The images (n,) that are suppressed while the one that stands for them is still in the collection."""
+        standing = self.catalog.suppressed()
+        if not standing:
+            return np.zeros(len(self), np.bool_)
+        there = pc.is_in(pa.array(list(standing.values()), pa.string()), value_set=self.ids)
+        hidden = pa.array(list(standing), pa.string()).filter(there)
+        return np.asarray(pc.is_in(self.ids, value_set=hidden).to_numpy(zero_copy_only=False), np.bool_)
+
+    @cached_property
     def places(self) -> dict[str, int]:
         """The row of every image id."""
         return {image: place for place, image in enumerate(self.ids.to_pylist())}
@@ -300,7 +328,11 @@ class View:
 
     def mask(self, rule: rules.Rule) -> NDArray[np.bool_]:
         """The images (n,) for which a rule is true."""
-        values = {n: self.fact_values(n) if n in KINDS else self.values(n) for n in rule.names}
+        values: dict[str, Any] = {n: self.fact_values(n) if n in KINDS else self.values(n) for n in rule.names}
+        for phrase in rule.scores:
+            if self._score is None:
+                raise UsageError(f"score({phrase!r}) needs a collection with an encoder")
+            values[rules.score_key(phrase)] = self._score(self, phrase)
         return rules.evaluate(rule, values, len(self))
 
     def select(self, rule: rules.Rule, names: Sequence[str], sort: str | None, limit: int | None) -> pa.Table:
