@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from sextant import images
@@ -31,6 +31,7 @@ try:
 except ImportError as error:
     raise MissingExtra("Fetching over http and https", "http") from error
 
+T = TypeVar("T")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 PORTS = frozenset({80, 443, 8080, 8443})
 USER_AGENT = "sextant (image collection tool; +https://github.com/sextant-images/sextant)"
@@ -117,8 +118,15 @@ class Fetcher:
 
     def fetch(self, url: str) -> Fetched | Skipped:
         """The picture behind a URL, or why there is none."""
+        return self._or_reason(url, lambda: self._fetch(url))
+
+    def read(self, url: str, kind: str) -> bytes | Skipped:
+        """The bytes of an answer of one media type, such as `application/json`, or why there are none."""
+        return self._or_reason(url, lambda: self._get(url, kind)[0])
+
+    def _or_reason(self, url: str, ask: Callable[[], T]) -> T | Skipped:
         try:
-            return self._fetch(url)
+            return ask()
         except _Refused as error:
             return Skipped(url, str(error))
         except (httpx.TimeoutException, httpcore.TimeoutException):
@@ -129,9 +137,19 @@ class Fetcher:
             return Skipped(url, f"the answer makes no sense: {error}")
 
     def _fetch(self, url: str) -> Fetched:
+        data, final, link = self._get(url, "image/*")
+        try:
+            _, facts = images.decode(data, least_side=images.FACTS_SIDE)
+        except ImageError as error:
+            raise _Refused(str(error)) from error
+        now = datetime.now(UTC).replace(microsecond=0)
+        return Fetched(url, final, data, facts.format, _licence(link), now)
+
+    def _get(self, url: str, kind: str) -> tuple[bytes, str, str]:
+        """The bytes of an answer of this media type, the URL they came from, and its `Link` header."""
         deadline = _Deadline(time.monotonic() + self.limits.total_seconds, self._stopped)
         transport = _Transport(_Network(self.policy, self.limits, deadline), self._tls)
-        headers = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
+        headers = {"User-Agent": USER_AGENT, "Accept": kind, "Accept-Encoding": "identity"}
         steps = {"connect": self.limits.connect_seconds, "read": self.limits.read_seconds}
         with httpx.Client(transport=transport, trust_env=False, headers=headers) as client:
             here = url
@@ -141,19 +159,14 @@ class Fetcher:
                 response = client.send(request, stream=True, follow_redirects=False)
                 try:
                     if response.status_code not in REDIRECTS or "location" not in response.headers:
-                        data = self._body(response, deadline)
+                        data = self._body(response, kind, deadline)
                         break
                     here = _joined(here, response.headers["location"])
                 finally:
                     response.close()
             else:
                 raise _Refused(f"it redirects more than {self.limits.redirects} times")
-        try:
-            _, facts = images.decode(data, least_side=images.FACTS_SIDE)
-        except ImageError as error:
-            raise _Refused(str(error)) from error
-        now = datetime.now(UTC).replace(microsecond=0)
-        return Fetched(url, here, data, facts.format, _licence(response.headers.get("link", "")), now)
+        return data, here, response.headers.get("link", "")
 
     def _checked(self, url: str) -> httpx.URL:
         """The URL, when its form is one that may be asked for. Where it leads is checked when it is connected to."""
@@ -177,14 +190,14 @@ class Fetcher:
             raise _Refused(f"port {port} is refused; pictures are fetched from ports {allowed}")
         return checked
 
-    def _body(self, response: httpx.Response, deadline: _Deadline) -> bytes:
+    def _body(self, response: httpx.Response, wanted: str, deadline: _Deadline) -> bytes:
         """The bytes of an answer, read no further than they may go."""
         if response.status_code != httpx.codes.OK:
             raise _Refused(f"the server answered {response.status_code} {response.reason_phrase}".rstrip())
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if not kind.startswith("image/"):
+        if not kind.startswith(wanted.removesuffix("*")):
             what = f"{kind[:60]!a}" if kind else "something it does not name"
-            raise _Refused(f"the server sent {what}, not an image")
+            raise _Refused(f"the server sent {what}, not {'an image' if wanted == 'image/*' else wanted}")
         if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             raise _Refused("the server sent compressed data, which was not asked for")
         most = self.limits.bytes

@@ -56,7 +56,7 @@ def gather(urls: Iterable[str], root: Path, fetcher: Fetcher | None = None) -> I
         from sextant.fetch import Fetcher  # brings httpx, which a list without URLs has no need of
 
         fetcher = Fetcher()
-    fetched = _fetch_all(missing, fetcher) if fetcher is not None else iter(())
+    fetched = fetch_all(missing, fetcher) if fetcher is not None else iter(())
     for url in wanted:
         if url in held:
             yield held[url]
@@ -153,7 +153,7 @@ def _append(file: Path, row: dict[str, Any]) -> None:
         os.fsync(out.fileno())
 
 
-def _fetch_all(urls: Sequence[str], fetcher: Fetcher) -> Iterator[Fetched | Skipped]:
+def fetch_all(urls: Sequence[str], fetcher: Fetcher) -> Iterator[Fetched | Skipped]:
     """Every URL's picture, in order; a few at a time, and fewer from any one host."""
     turns: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(AT_ONCE_A_HOST))
     hosts = {url: turns[folder_of(url)] for url in urls}
