@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sextant import fulltext
+from sextant.curations import Curations
 from sextant.database import now
 from sextant.memory import Memory
 from sextant.schema import (
@@ -94,7 +95,7 @@ class DuplicateRun:
     restored: int
 
 
-class Catalog(Memory):
+class Catalog(Memory, Curations):
     """What people said, in the database at `url`."""
 
     @classmethod

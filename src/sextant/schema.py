@@ -7,6 +7,8 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sextant import fulltext
+
 TABLES = sa.MetaData()
 _Id = sa.Integer  # SQLite gives only an INTEGER key its own numbers
 
@@ -128,6 +130,65 @@ changes = sa.Table(
     sa.Column("number", sa.Integer, nullable=False),
 )
 
+searches = sa.Table(
+    "searches",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("options", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("hits", sa.Integer, nullable=False),
+    sa.Column("best", sa.Float),
+    sa.Column("at", sa.Text, nullable=False),
+)
+favourites = sa.Table(
+    "favourites",
+    TABLES,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("options", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+
+curations = sa.Table(
+    "curations",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("query", sa.Text, nullable=False),
+    sa.Column("encoder", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("shown", sa.Text, nullable=False),
+    sa.Column("scratch", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+picks = sa.Table(
+    "picks",
+    TABLES,
+    sa.Column("curation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("rank", sa.Integer, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("page", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("licence", sa.Text),
+    sa.Column("score", sa.Float, nullable=False),
+    sa.Column("parts", sa.Text, nullable=False),
+    sa.Column("fetched_at", sa.Text),
+    sa.Column("at", sa.Text, nullable=False),
+)
+judgements = sa.Table(
+    "judgements",
+    TABLES,
+    sa.Column("image", sa.Text, primary_key=True),
+    sa.Column("prompt_hash", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+
 
 def _first_tables(connection: Connection) -> None:
     tables = [vocabularies, texts, calibrations, overrides, tags, descriptions]
@@ -147,10 +208,21 @@ def _change_table(connection: Connection) -> None:
     connection.execute(changes.insert().values(id=1, number=0))
 
 
+def _search_tables(connection: Connection) -> None:
+    TABLES.create_all(connection, tables=[searches, favourites])
+    fulltext.create(connection)
+
+
+def _curation_tables(connection: Connection) -> None:
+    TABLES.create_all(connection, tables=[curations, picks, judgements])
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _first_tables,
     _label_tables,
     _duplicate_tables,
     _change_table,
+    _search_tables,
+    _curation_tables,
 )
 """Applied in order, each once; number N is the N-th. Never edit one that was released: add another."""
