@@ -321,7 +321,7 @@ class Catalog(Memory, Curations):
         """The images whose tags and descriptions match a text, (id, score), best first; scores compare here alone.
 
         All words of the text must be there, or with `every` off at least one. With `prefix` a word of three letters or
-        more also finds longer ones that begin with it, behind whole words.
+        more also finds longer ones that begin with it, which count less.
         """
         with self._saying("could not be read"), self._engine.connect() as connection:
             return fulltext.matching(connection, text, limit, every=every, prefix=prefix)

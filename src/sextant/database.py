@@ -21,11 +21,13 @@ from sextant.errors import CollectionError, UsageError
 from sextant.schema import MIGRATIONS, changes, migrations
 
 BUSY_SECONDS = 60
+IMPATIENT_MILLISECONDS = 20
 REMEDIES = {
     "locked": "another program holds it: close that, then run the same command again",
     "full": "make room on the disk, then run the same command again",
     "readonly": "allow writing to the collection's folder, or work on a copy",
     "unable to open": "allow writing to the collection's folder once, or work on a copy",
+    "no such module": "run it with a Python whose SQLite has full-text search (FTS5)",
     "not a database": "restore it from a backup",
     "malformed": "restore it from a backup",
 }
@@ -62,6 +64,22 @@ class Database:
             yield connection
             if counted:
                 connection.execute(changes.update().values(number=changes.c.number + 1))
+
+    @contextmanager
+    def _writing_at_once(self) -> Iterator[sa.Connection]:
+        """A transaction for what can be lost: in SQLite it waits neither for other writers nor for the disk."""
+        with self._saying("could not be written"), self._engine.connect() as connection:
+            sqlite = self._engine.dialect.name == "sqlite"
+            if sqlite:  # before the transaction: inside it the setting would be ignored
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {IMPATIENT_MILLISECONDS}")
+                connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
+            try:
+                yield connection
+                connection.commit()
+            finally:
+                connection.rollback()
+                if sqlite:
+                    _steady(connection.connection.dbapi_connection)
 
     def _all(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         with self._saying("could not be read"), self._engine.connect() as connection:
@@ -115,12 +133,17 @@ def _engine(url: URL) -> Engine:
 
         @sa.event.listens_for(engine, "connect")
         def _prepare(connection: Any, _record: Any) -> None:
-            cursor = connection.cursor()
-            cursor.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS}")
-            cursor.execute("PRAGMA synchronous = FULL")
-            cursor.close()
+            _steady(connection)
 
     return engine
+
+
+def _steady(connection: Any) -> None:
+    """Makes a connection of SQLite's driver wait for other writers, and for the disk."""
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS}")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()
 
 
 def _patiently(engine: Engine, url: str) -> None:
