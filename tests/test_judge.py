@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fakes import FakeEncoder, attributes, opened, picture, vocabulary
-from sextant import judge
+from sextant import evaluation, judge
 from sextant.catalog import Label
 from sextant.collection import Collection
 from sextant.errors import UsageError
@@ -265,11 +265,11 @@ def test_a_label_never_sees_itself(photos: Collection) -> None:
     """Turning one label around must not move the confidence that judges that label."""
     answer(photos, "red", 40)
     photos.calibrate(["red"])
-    cells = judge.cross_fitted(photos.view(["red"]), photos.catalog, ["red"])["red"][0]
+    cells = evaluation.cross_fitted(photos.view(["red"]), photos.catalog, ["red"])["red"][0]
     label = photos.catalog.labels(["red"])[0]
     photos.label(label.image, "red", not label.value)
     order = [x.image for x in photos.catalog.labels(["red"])]
-    turned = judge.cross_fitted(photos.view(["red"]), photos.catalog, ["red"])["red"][0]
+    turned = evaluation.cross_fitted(photos.view(["red"]), photos.catalog, ["red"])["red"][0]
     assert turned[order.index(label.image)] == pytest.approx(cells[0])
     assert not np.allclose(np.delete(turned, order.index(label.image)), cells[1:])
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sextant import add as adding
-from sextant import columns, exchange, ingest, manifest, prior, settings, vocabulary
+from sextant import columns, exchange, extract, ingest, manifest, prior, settings, vocabulary
 from sextant import export as exporting
 from sextant import find as finding
 from sextant import labels as labelling
@@ -181,13 +181,13 @@ class Collection(Edges):
 
         What was drawn is on record, so that labels of it speak for the whole collection.
         """
-        from sextant import judge
+        from sextant import draws
 
         view = self.view_of([code])
         if code not in view.columns:
             raise UsageError(f"'{code}' has no column of its own to label")
         seed = len(self.catalog.sample([code])) if seed is None else seed
-        return judge.ask(view, self.catalog, code, size, seed=seed)
+        return draws.ask(view, self.catalog, code, size, seed=seed)
 
     def label(self, image: str, code: str, value: bool | None, *, person: str = "") -> None:
         """A person's yes or no for one image and attribute, to calibrate by; None withdraws it."""
@@ -218,9 +218,9 @@ class Collection(Edges):
 
     def label_open(self, code: str) -> list[Asked]:
         """What the newest draw of `label_next` asked about and nobody has answered yet."""
-        from sextant import judge
+        from sextant import draws
 
-        return judge.still_open(self.view_of([code]), self.catalog, code)
+        return draws.still_open(self.view_of([code]), self.catalog, code)
 
     def calibrate(self, codes: Sequence[str] | None = None) -> list[CalibrationReport]:
         """Fits every labelled column, and uses a fit only where it does better on labels that it did not see.
@@ -229,10 +229,11 @@ class Collection(Edges):
         """
         from sextant import judge
 
-        wanted = list(self.codes() if codes is None else codes)
-        held = self.view_of(wanted).calibrations
-        tagging.renew(self, wanted)
-        return judge.calibrate(self.view_of(wanted), self.catalog, wanted, held)
+        answered = {label.image for label in self.catalog.labels(codes)}
+        before = extract.view(self, codes, answered)
+        wanted = list(before.codes() if codes is None else codes)
+        view = extract.view(self, wanted, answered) if tagging.renew(self, wanted) else before
+        return judge.calibrate(view, self.catalog, wanted, before.calibrations)
 
     def evaluate(
         self, codes: Sequence[str] | None = None, *, truth: str | os.PathLike[str] | None = None
@@ -242,11 +243,13 @@ class Collection(Edges):
         `truth` names a file like those of `import_labels` to judge against instead of the collection's own labels;
         images that the collection does not have are passed over.
         """
-        from sextant import judge
+        from sextant import evaluation
 
-        wanted = list(self.codes() if codes is None else codes)
-        view = self.view_of(wanted)
-        return judge.evaluate(view, self.catalog, wanted, self._truth(view, truth))
+        if truth is None:
+            view = extract.view(self, codes, {label.image for label in self.catalog.labels(codes)})
+            return evaluation.evaluate(view, self.catalog, codes or view.codes())
+        view = self.view_of(self.codes() if codes is None else codes)
+        return evaluation.evaluate(view, self.catalog, codes or view.codes(), self._truth(view, truth))
 
     def fit_prior(self, *, truth: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """Fits the components of the encoder in use on labels, and gives every unlabelled column a prior of them.
@@ -267,15 +270,16 @@ class Collection(Edges):
 
     def promise(self, code: str, *, precision: float, failure: float = 0.05) -> Promise:
         """Accepts from the lowest confidence at which a precision holds by the labels, but for `failure`."""
-        from sextant import judge
+        from sextant import promises
 
-        return judge.promise(self.view_of([code]), self.catalog, code, precision=precision, failure=failure)
+        view = extract.view(self, [code], {label.image for label in self.catalog.labels([code])})
+        return promises.promise(view, self.catalog, code, precision=precision, failure=failure)
 
     def withdraw_promise(self, code: str) -> None:
         """Accepts from the vocabulary's threshold again."""
-        from sextant import judge
+        from sextant import promises
 
-        judge.withdraw(self.view_of([code]), self.catalog, code)
+        promises.withdraw(extract.view(self, [code], ()), self.catalog, code)
 
     def compare(self, codes: Sequence[str] | None = None) -> Comparison:
         """What other settings and methods would make of the columns, side by side; changes nothing."""
@@ -333,9 +337,9 @@ class Collection(Edges):
         return self._count(self.view_of([code]), code)
 
     def _count(self, view: View, code: str) -> CountEstimate | None:
-        from sextant import judge
+        from sextant import draws
 
-        return judge.count(view, self.catalog, code)
+        return draws.count(view, self.catalog, code)
 
     def override(
         self,
@@ -596,12 +600,12 @@ class Collection(Edges):
 
     def _truth(self, view: View, file: str | os.PathLike[str] | None) -> Mapping[str, Mapping[str, bool]] | None:
         """The answers in a file, by code and image; images that the collection does not have are passed over."""
-        from sextant import judge
+        from sextant import answers
 
         if file is None:
             return None
         path = Path(file).expanduser()
-        return judge.settled(labelling.read(path, view.find, view.codes(), person="", strangers=True))
+        return answers.settled(labelling.read(path, view.find, view.codes(), person="", strangers=True))
 
     def _image(self, view: View, name: str) -> str:
         found = view.find(name)

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sextant import judge, prior
+from sextant import evaluation, prior
+from sextant.answers import labelled, settled
 from sextant.background import background_prompts
 from sextant.edges import Edges
 from sextant.errors import ModelError, UsageError
 from sextant.maths import calibration as curves
 from sextant.maths import logits as maths
-from sextant.maths.calibration import sigmoid
+from sextant.maths.calibration import base_of, sigmoid
 from sextant.maths.fitting import Labelled
 from sextant.maths.rules import ACCEPTED, REJECTED, TENTATIVE, UNKNOWN, band
 from sextant.tables import steadily
@@ -28,7 +29,6 @@ Doubles = NDArray[np.float64]
 Way = Callable[[str], Doubles]
 
 FIXED = ((25.5, 1.5), (22.0, 3.0), (28.0, 1.5))
-POOLED = "*"
 IN_USE = "in use"
 
 
@@ -80,11 +80,11 @@ def compare(edges: Edges, codes: Sequence[str] | None) -> Comparison:
     if not wanted:
         raise UsageError("there is no column to compare settings for; make some with: sextant tag")
     rivals = _rivals(edges, view, known)
-    answers = judge.settled(edges.catalog.labels(wanted))
-    given = judge.labelled(view, answers, edges.catalog.sample(list(answers)))
+    answers = settled(edges.catalog.labels(wanted))
+    given = labelled(view, answers, edges.catalog.sample(list(answers)))
     ways = _ways(edges, view, rivals)
     found = [_setting(view, code, name, way(code), given.get(code)) for name, way in ways.items() for code in wanted]
-    found = _with_held_out(found, judge.cross_fitted(view, edges.catalog, wanted) if answers else {})
+    found = _with_held_out(found, evaluation.cross_fitted(view, edges.catalog, wanted) if answers else {})
     if len(wanted) > 1:
         found = [row for name in ways for row in (*(r for r in found if r.setting == name), _pooled(name, found))]
     return Comparison(tuple(found), tuple(_notes(rivals)))
@@ -98,7 +98,7 @@ def _ways(edges: Edges, view: View, rivals: Rivals) -> dict[str, Way]:
         return np.asarray(view.logits(code), np.float64)
 
     def by_prior(code: str) -> Doubles:
-        curve = judge.base_of(view.calibration(code))
+        curve = base_of(view.calibration(code))
         if curve.kind != "prior":
             curve = unlabelled.curve(view.logits(code), view.background)
         return view.confidence(code, curve)
@@ -177,7 +177,7 @@ def _brier(p: Doubles, truth: Doubles, weights: Doubles) -> float | None:
     return float(np.average((p - truth)[there] ** 2, weights=np.broadcast_to(weights, p.shape)[there]))
 
 
-def _with_held_out(found: Sequence[Setting], cells: Mapping[str, judge.Cells]) -> list[Setting]:
+def _with_held_out(found: Sequence[Setting], cells: Mapping[str, evaluation.Cells]) -> list[Setting]:
     """What is in use may have been fitted to the labels: its figure comes from fits that did not see them."""
     rows = []
     for row in found:
@@ -189,11 +189,11 @@ def _with_held_out(found: Sequence[Setting], cells: Mapping[str, judge.Cells]) -
 
 
 def _pooled(name: str, found: Sequence[Setting]) -> Setting:
-    rows = [row for row in found if row.setting == name and row.code != POOLED]
+    rows = [row for row in found if row.setting == name and row.code != evaluation.POOLED]
     judged = [(row.brier, row.n) for row in rows if row.brier is not None and row.n]
     brier = sum(b * n for b, n in judged) / sum(n for _, n in judged) if judged else None
     return Setting(
-        code=POOLED,
+        code=evaluation.POOLED,
         setting=name,
         accepted=sum(row.accepted for row in rows),
         tentative=sum(row.tentative for row in rows),

@@ -49,6 +49,13 @@ def members(view: View, code: str) -> tuple[str, ...]:
     return tuple(a.code for a in view.vocabulary.attributes if a.group == name)
 
 
+def fits(view: View, answers: Mapping[str, Mapping[str, bool]]) -> list[GroupFit]:
+    """The fits of the groups that were labelled."""
+    groups = dict.fromkeys(codes for code in answers if (codes := members(view, code)))
+    found = (fit(view, codes, answers, view.calibration(codes[0])) for codes in groups)
+    return [one for one in found if one is not None]
+
+
 def fit(
     view: View, codes: Sequence[str], answers: Mapping[str, Mapping[str, bool]], in_use: Calibration
 ) -> GroupFit | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 LEVEL_SAMPLE = 2000
 """Images whose background logits say what this collection makes of phrases that mean nothing to it."""
 COLUMNS_AT_ONCE = 32
+FOUND = ("prior", "native")
+"""Kinds of curve that are worked out from a column."""
 
 
 class Unlabelled:
@@ -40,6 +44,7 @@ class Unlabelled:
 
         self._mixture = mixture
         name, catalog = edges.vectors.name, edges.catalog
+        self._read = edges.vectors.metadata().get("background_hash", "")
         kept = None if fresh else catalog.level(name, background_hash())
         if kept is None or 2 * kept["level"]["images"] < min(LEVEL_SAMPLE, len(edges.vectors)):
             kept = _measured(edges)
@@ -54,7 +59,10 @@ class Unlabelled:
         """The curve of a column from its logits (n,) and the images' background (n,)."""
         if not self.known:
             return curves.fixed()
-        return self._mixture.prior(logits, background, self.card, self.level)
+        found = self._mixture.prior(logits, background, self.card, self.level)
+        if not found.params.get("lambda"):
+            return found
+        return Calibration(found.kind, {**found.params, "background": self._read})
 
 
 def _measured(edges: Edges) -> dict[str, Any] | None:
@@ -69,6 +77,23 @@ def _measured(edges: Edges) -> dict[str, Any] | None:
     training: components.Training = "sigmoid" if edges.scale[1] else "softmax"
     card = mixture.Prior.from_params(own) if own else components.unknown_prior(logits, training)
     return replace(card, level=mixture.background_level(logits, card.weight)).to_params()
+
+
+def sources(edges: Edges, codes: Sequence[str]) -> dict[str, str]:
+    """What the curve of each of these columns rests on before any label, in brief; unchanged as long as that is.
+
+    The column and its prompts, the number of images, the background, the encoder's components, the collection's level.
+    """
+    vectors = edges.vectors
+    there = vectors.columns()
+    held = vectors.metadata().get("background_hash")
+    common = [len(vectors), held, edges.manifest.prior, edges.catalog.level(vectors.name, background_hash())]
+    return {code: _brief([*common, dict(there[code].provenance)]) for code in codes if code in there}
+
+
+def _brief(values: Sequence[Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def install(edges: Edges, card: Prior) -> None:

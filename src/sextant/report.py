@@ -15,10 +15,11 @@ from importlib.resources import files
 
 import numpy as np
 
-from sextant import columns, figures, judge, survey
+from sextant import columns, draws, evaluation, figures, survey
+from sextant.answers import Truth
 from sextant.edges import Edges
 from sextant.errors import ImageError
-from sextant.judge import Cells, Truth
+from sextant.evaluation import POOLED, Cells
 from sextant.types import ColumnEvaluation, ColumnSummary, CountEstimate
 from sextant.view import View
 from sextant.vocabulary import Attribute
@@ -65,14 +66,14 @@ def _measured(edges: Edges, view: View, truth: Truth | None) -> Measured:
     codes, catalog = view.codes(), edges.catalog
     summaries = [columns.summary(view, code) for code in codes]
     told = {label.code for label in catalog.labels()}
-    counts = {c: n for c in codes if c in told and (n := judge.count(view, catalog, c)) is not None}
+    counts = {c: n for c in codes if c in told and (n := draws.count(view, catalog, c)) is not None}
     if truth is None and not told:
         return Measured(summaries, {}, {}, {}, "")
     if truth is None:
-        cells, source = judge.cross_fitted(view, catalog, codes), "labels that no fit has seen"
+        cells, source = evaluation.cross_fitted(view, catalog, codes), "labels that no fit has seen"
     else:
-        cells, source = judge.against(view, catalog, {c: truth[c] for c in codes if c in truth}), "the truth given"
-    rows = judge.evaluate(view, catalog, codes, truth) if cells else []
+        cells, source = evaluation.against(view, catalog, {c: truth[c] for c in codes if c in truth}), "the truth given"
+    rows = evaluation.rows_of(view, cells) if cells else []
     return Measured(summaries, counts, {row.code: row for row in rows}, cells, source)
 
 
@@ -100,7 +101,7 @@ def _belief(measured: Measured) -> Iterator[str]:
         yield "means more than their size. <code>sextant label ask CODE</code>, takes minutes and changes that.</p>"
         return
     rows = measured.evaluations
-    pooled = rows.get(judge.POOLED) or next(iter(rows.values()))
+    pooled = rows.get(POOLED) or next(iter(rows.values()))
     yield (
         f"<p>Measured on {pooled.n:,} answers of {measured.source}: confidences are off by <b>{100 * pooled.ece:.1f} "
         f"points</b> on average (ECE, {100 * pooled.ece_low:.1f}–{100 * pooled.ece_high:.1f}); Brier score "
@@ -135,7 +136,7 @@ def _table(measured: Measured) -> Iterator[str]:
     yield "".join(f'<th class="n">{name}</th>' for name in names) + "<th>state</th></tr></thead><tbody>"
     for summary in measured.summaries:
         yield _row(summary, measured, judged=judged, told=told)
-    pooled = measured.evaluations.get(judge.POOLED)
+    pooled = measured.evaluations.get(POOLED)
     if pooled is not None:
         empty = "<td></td>" * (3 + told)
         yield f'<tr class="all"><td>all together</td>{empty}{_figures_of(pooled)}<td></td></tr>'

@@ -9,10 +9,10 @@ from typing import Any
 from sextant import columns, prior
 from sextant.edges import Edges
 from sextant.types import TagReport
-from sextant.view import is_stale
+from sextant.view import is_stale, reads_another_background
 from sextant.vocabulary import Attribute, Vocabulary
 
-UNLABELLED = ("fixed", "prior", "temperature")
+UNLABELLED = ("fixed", "native", "prior", "temperature")
 """Kinds of calibration that `tag` may replace, unless a person stands behind them."""
 BY_HAND = "set"
 """The parameter that marks a `fixed` curve as one that a person chose."""
@@ -77,24 +77,37 @@ def _record(edges: Edges, chosen: Vocabulary, codes: Sequence[str], center: floa
     hashes = {a.code: a.prompt_hash for a in chosen.attributes}
     curves = prior.default_curves(edges, chosen, codes, center=center, scale=scale)
     records = {c: (k.id, {"kind": k.kind, "params": dict(k.params)}, hashes[c]) for c, k in curves.items()}
-    edges.catalog.put_calibrations(edges.vectors.name, records)
+    sources = prior.sources(edges, [c for c, k in curves.items() if k.kind in prior.FOUND])
+    edges.catalog.put_calibrations(edges.vectors.name, records, {c: {"from": s} for c, s in sources.items()})
 
 
-def renew(edges: Edges, codes: Sequence[str]) -> None:
-    """Works the `prior` of columns out anew, where nobody's labels and no fixed curve stand in the way."""
+def renew(edges: Edges, codes: Sequence[str]) -> bool:
+    """Works the `prior` of columns out anew where what it rests on has changed; says whether any was.
+
+    Labels, and centers that a person asked for, stand in the way; but a fit that reads a background which is no more
+    begins anew from a prior.
+    """
     chosen = edges.vocabulary
     if chosen is None:
-        return
-    encoder = edges.vectors.name
-    held = edges.catalog.calibrations(encoder)
-    stale = [
+        return False
+    held = edges.catalog.calibrations(edges.vectors.name)
+    background = edges.vectors.metadata().get("background_hash")
+    bare = [a for a in chosen.attributes if a.code in codes and a.group is None and a.code in held]
+    due = [
         a.code
-        for a in chosen.attributes
-        if a.code in codes and a.group is None and a.code in held and _nobodys(held[a.code].calibration)
+        for a in bare
+        if _nobodys(held[a.code].calibration) or reads_another_background(held[a.code].calibration, background)
     ]
-    if stale:
-        prior.Unlabelled(edges, fresh=True)
-    _record(edges, chosen, stale, None, None)
+
+    def stale() -> list[str]:
+        sources = prior.sources(edges, due)
+        return [c for c in due if held[c].measured.get("from") != sources.get(c)]
+
+    if not stale():
+        return False
+    prior.Unlabelled(edges, fresh=True)
+    _record(edges, chosen, stale(), None, None)
+    return True
 
 
 def _nobodys(curve: Mapping[str, Any]) -> bool:

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sextant import columns, judge, prior
+from sextant import columns, prior
+from sextant.answers import labelled, settled
 from sextant.catalog import CalibrationRecord
 from sextant.edges import Edges
 from sextant.errors import UsageError
 from sextant.maths import calibration as curves
-from sextant.maths.calibration import Calibration
+from sextant.maths.calibration import Calibration, base_of
 from sextant.maths.rules import ACCEPTED, REJECTED, TENTATIVE, band
 from sextant.types import Inspection
 from sextant.view import View
@@ -126,7 +127,7 @@ class Tuner:
         if len(z) >= LEAST_IMAGES and z.std() > 0:
             suggested = curves.histogram_rule(z)
             ways[f"histogram: {_named(suggested)}"] = suggested
-        base = judge.base_of(view.calibration(self.code))
+        base = base_of(view.calibration(self.code))
         if base.kind == "prior":
             ways["prior"] = base
         ways[f"in use: {_named(view.calibration(self.code))}"] = view.calibration(self.code)
@@ -178,15 +179,15 @@ class Tuner:
         notes.append(why)
         held = self.view.calibration(self.code)
         notes.append(f"in use: {_named(held)}, {columns.trust(self.view, self.code)}")
-        if judge.base_of(held).params.get("lambda"):
+        if base_of(held).params.get("lambda"):
             notes.append("that compares every image with its own background, which no center and scale can do")
         return Answer(("from", "center", "scale", "accepted", "tentative", "rejected"), tuple(rows), (*notes, ORDER))
 
     def _from_labels(self) -> tuple[Calibration | None, str]:
         """The likeliest center and scale by the labels, and the numbers they rest on."""
         view, catalog = self.view, self.edges.catalog
-        answers = judge.settled(catalog.labels([self.code]))
-        given = judge.labelled(view, answers, catalog.sample([self.code])).get(self.code)
+        answers = settled(catalog.labels([self.code]))
+        given = labelled(view, answers, catalog.sample([self.code])).get(self.code)
         truth = np.asarray(given.truth) if given else np.zeros(0)
         yes = int(truth.sum())
         if given is None or len(truth) < LEAST_LABELS or not 0 < yes < len(truth):

@@ -24,6 +24,7 @@ from sextant.types import Floats
 FIXED = ("id", "vector", "background")  # columns of a vectors table that are no attribute
 NEW, OLD = "$new", "$old"  # marks of a column while it is swapped; no attribute code can contain them
 ROWS_A_BATCH = 8192
+SCATTERED = 50  # reading one row by its place costs about as much as reading so many one after another
 
 Provenance = Mapping[str, Any]
 LogitsOf = Callable[[Floats, NDArray[np.float32]], Mapping[str, Floats]]
@@ -89,16 +90,23 @@ class Vectors:
         schema = pa.schema([pa.field(n, pa.string() if n == "id" else pa.float32()) for n in columns])
         return tables.table(self.path, schema, columns)
 
-    def snapshot(self, codes: Sequence[str] = ()) -> Snapshot:
-        """The columns there are, and id, background and those of `codes` that are among them, of the same version."""
+    def snapshot(self, codes: Sequence[str] = (), images: pa.Array | None = None) -> Snapshot:
+        """The columns there are, and id, background and those of `codes` that are among them, of the same version.
+
+        `images` narrows the rows to those with these ids; only they are read.
+        """
 
         def read() -> Snapshot:
             dataset = tables.opened(self.path)
             columns = _columns(dataset.schema)
+            rows = None if images is None else _places(self.path, dataset, images)
 
             def more(wanted: Sequence[str]) -> pa.Table:
                 with tables.reading(self.path):
-                    return dataset.to_table(columns=["id", *wanted])
+                    if rows is not None and len(rows) * SCATTERED < dataset.count_rows():
+                        return dataset.take(rows.tolist(), columns=["id", *wanted])
+                    found = dataset.to_table(columns=["id", *wanted])
+                    return found if rows is None else found.take(pa.array(rows))
 
             return Snapshot(columns, more(["background", *(c for c in codes if c in columns)]), more)
 
@@ -254,6 +262,13 @@ class Vectors:
 def _columns(schema: pa.Schema) -> dict[str, Column]:
     names = [n for n in schema.names if n not in FIXED and "$" not in n]
     return {n: Column(n, _provenance(schema.field(n))) for n in names}
+
+
+def _places(path: Path, dataset: Any, images: pa.Array) -> NDArray[np.intp]:
+    """The rows of these ids."""
+    with tables.reading(path):
+        ids = dataset.to_table(columns=["id"])["id"]
+    return np.flatnonzero(pc.is_in(ids, value_set=images).to_numpy())
 
 
 def _table_schema(dim: int, metadata: Mapping[str, str]) -> pa.Schema:

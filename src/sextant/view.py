@@ -234,12 +234,19 @@ class View:
         if item is not None and is_stale(self.columns[code], item):
             return "stale"
         record = self.calibrations.get(code)
+        if record and reads_another_background(record.calibration, self._background_hash):
+            return "stale"
         kind, params = self.calibration(code).kind, self.calibration(code).params
         if record and kind != "fixed" and record.prompt_hash != self.columns[code].provenance.get("prompt_hash"):
             return "stale"
         if kind == "temperature" and "labels" in params:
             return "calibrated"
         return STATES.get(kind, "uncalibrated")
+
+    @cached_property
+    def _background_hash(self) -> str | None:
+        """Which list of phrases the background of these images is of."""
+        return self.vectors.metadata().get("background_hash")
 
     def codes(self) -> tuple[str, ...]:
         """All codes: the vocabulary's, then columns that are no longer in it."""
@@ -375,6 +382,13 @@ class View:
 def is_stale(column: Column, attribute: Attribute) -> bool:
     """Whether a column was computed from other prompts than the attribute has now."""
     return bool(column.provenance.get("prompt_hash") != attribute.prompt_hash)
+
+
+def reads_another_background(curve: Mapping[str, Any], background_hash: str | None) -> bool:
+    """Whether a curve, or the one it stands on, was made for a background of other phrases than images have now."""
+    while "on" in curve["params"]:
+        curve = curve["params"]["on"]
+    return bool(curve["params"].get("background", background_hash) != background_hash)
 
 
 def nullable(confidence: NDArray[np.float64]) -> pa.Array:

@@ -152,6 +152,11 @@ def group_confidence(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.
     return cast("NDArray[np.float64]", powers / powers.sum(axis=-1, keepdims=True))
 
 
+def base_of(calibration: Calibration) -> Calibration:
+    """The unlabelled curve that a fitted one stands on; an unlabelled one itself."""
+    return base_of(_inner(calibration)) if "on" in calibration.params else calibration
+
+
 def _inner(calibration: Calibration) -> Calibration:
     """The curve that a fitted one stands on."""
     inner = calibration.params["on"]

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, stdtrit
 
 from sextant.errors import UsageError
@@ -128,6 +127,8 @@ def background_weight(logits: Doubles, background: Doubles, truth: Doubles, shar
         intercepts = np.bincount(column, slope, count)
         return float(value), np.concatenate([[slope @ x, slope @ g], intercepts]) + 2e-4 * free
 
+    from scipy.optimize import minimize  # loads slowly, and most collections fit no components
+
     best = minimize(loss, np.zeros(count + 2), jac=True, method="L-BFGS-B").x
     if best[0] <= 0:
         return 0.0
@@ -183,6 +184,8 @@ def _line(x: Doubles, y: Doubles, w: Doubles) -> tuple[tuple[float, float], floa
         linear = np.exp(free[0]) * x + free[1]
         fit = np.average(np.logaddexp(0, linear) - y * linear, weights=w) * len(x)
         return float(fit + 0.5 * (free[0] / 0.5) ** 2 + 0.5 * (free[1] / 2.0) ** 2)
+
+    from scipy.optimize import minimize
 
     best = minimize(loss, [0.0, 0.0], method="Nelder-Mead").x
     slope, offset = float(np.exp(best[0])), float(best[1])

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression, minimize_scalar
 from scipy.special import log_softmax
 
 from sextant.errors import UsageError
@@ -101,6 +100,8 @@ def fit_isotonic(sample: Sample) -> tuple[Doubles, Doubles]:
     x, first = np.unique(sample.log_odds[order], return_index=True)
     weight = np.add.reduceat(sample.weight[order], first)
     rate = np.add.reduceat((sample.weight * sample.truth)[order], first) / weight
+    from scipy.optimize import isotonic_regression  # loads slowly, and few columns have a thousand labels
+
     steps = isotonic_regression(rate, weights=weight)
     ends = np.unique(np.concatenate([steps.blocks[:-1], steps.blocks[1:] - 1]))
     edge = 1 / (len(sample.truth) + 2)
@@ -119,6 +120,8 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
     def loss(log_temperature: float) -> float:
         chosen = log_softmax(table / np.exp(log_temperature), axis=1)[np.arange(len(right)), right]
         return -float(np.average(chosen, weights=share))
+
+    from scipy.optimize import minimize_scalar
 
     best = minimize_scalar(loss, bounds=(-4.0, 7.0), method="bounded").x
     return Calibration("temperature", {"temperature": float(np.exp(best)), "labels": len(table)})

@@ -146,11 +146,14 @@ def prior(
     level = level or card.level
     if level is None:
         raise UsageError("a prior needs the collection's background level, and its card has none to fall back on")
-    values = np.asarray(logits, dtype=np.float64)
+    raw = np.asarray(logits)
+    images = int(np.isfinite(raw).sum())
+    thin = np.s_[:: max(1, len(raw) // ENOUGH)]
+    values = raw[thin].astype(np.float64)
     if card.weight:
         if background is None:
             raise UsageError("this encoder's prior compares a logit with its image's background, and none was given")
-        values = values - card.weight * np.asarray(background, dtype=np.float64)
+        values = values - card.weight * np.asarray(background)[thin]
     values = values[np.isfinite(values)]
     if len(values) < LEAST_IMAGES:
         raise UsageError(f"a prior needs at least {LEAST_IMAGES} images with a logit, not {len(values)}")
@@ -166,7 +169,7 @@ def prior(
             "log_odds": np.round(card.slope * curve + card.offset, 6).tolist(),
             "prevalence": prevalence,
             "level": expected + shift * level.spread,
-            "images": len(values),
+            "images": images,
             "source": card.source,
         },
     )
@@ -192,7 +195,6 @@ def _native(logits: Doubles, card: Prior) -> Calibration:
 
 def _posterior(evidence: Doubles, card: Prior) -> tuple[Doubles, float, float]:
     """Log-odds at `KNOTS`, the mean prevalence and the mean level, over all levels and prevalences by their weight."""
-    evidence = evidence[:: max(1, len(evidence) // ENOUGH)]
     points = np.quantile(evidence, (np.arange(POINTS) + 0.5) / POINTS) if len(evidence) > POINTS else np.sort(evidence)
     worth = min(len(evidence), WORTH) / len(points)
     levels = card.shift_spread * LEVEL_STEPS

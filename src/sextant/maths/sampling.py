@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from sextant.errors import UsageError
 
@@ -189,7 +189,7 @@ def precision_threshold(
     for errors in ERRORS:
         for last, n, right in labels.growing(_enough(errors, precision, share)):
             tried += 1
-            bound = float(beta.ppf(share, right, n - right + 1)) if right else 0.0
+            bound = lower_bound(right, n, share)
             if bound < precision:
                 break
             if best.value is None or labels.confidence[last] < best.value:
@@ -208,9 +208,14 @@ def precision_threshold(
 def _enough(errors: int, precision: float, share: float) -> int:
     """The fewest labels of which `errors` may be wrong with the bound still at `precision`."""
     n = errors + 1
-    while beta.ppf(share, n - errors, errors + 1) < precision:
+    while lower_bound(n - errors, n, share) < precision:
         n += 1
     return n
+
+
+def lower_bound(right: int, n: int, failure: float) -> float:
+    """The exact lower bound of a rate of which `right` of n were seen, wrong with `failure` (Clopper and Pearson)."""
+    return float(betaincinv(right, n - right + 1, failure)) if right else 0.0
 
 
 @dataclass(frozen=True, slots=True)

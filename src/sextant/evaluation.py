@@ -1,0 +1,111 @@
+"""How far the confidences of columns can be believed, on labels that no fit has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sextant import exclusive
+from sextant.answers import Truth, labelled, settled
+from sextant.catalog import Catalog
+from sextant.errors import UsageError
+from sextant.maths import fitting, metrics
+from sextant.maths.calibration import base_of
+from sextant.types import ColumnEvaluation
+from sextant.view import View
+
+Doubles = NDArray[np.float64]
+Cells = tuple[Doubles, Doubles, Doubles]
+"""Confidence, truth and weight of the same labels, (n,) each."""
+POOLED = "*"
+"""The code of the row that speaks for all attributes together."""
+
+
+def evaluate(view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | None = None) -> list[ColumnEvaluation]:
+    """How far the confidences of columns can be believed, each and all together, on labels that no fit has seen.
+
+    Against the collection's own labels, confidences are cross-fitted. Against a `truth` from elsewhere they are those
+    in use, but cross-fitted for the images whose labels the curve was fitted to.
+    """
+    if truth is None:
+        cells = cross_fitted(view, catalog, codes)
+    else:
+        cells = against(view, catalog, {c: truth[c] for c in codes if c in truth})
+    if not cells:
+        raise UsageError("there is nothing to evaluate against: no labels of these columns, and no --truth file")
+    return rows_of(view, cells)
+
+
+def rows_of(view: View, cells: Mapping[str, Cells]) -> list[ColumnEvaluation]:
+    """A row a column, and one for all of them together where there are several."""
+    p, y, w = (_side_by_side([cells[c][k] for c in cells]) for k in range(3))
+    result = metrics.evaluate(p, y, w)
+    named = [(code, quality) for code, quality in zip(cells, result.attributes, strict=True) if quality is not None]
+    rows = [_row(code, quality, view.state(code)) for code, quality in named]
+    return [*rows, _row(POOLED, result.pooled, "")] if len(rows) > 1 else rows
+
+
+def cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[str, Cells]:
+    """Confidence, truth and weight of the labels of each column, by fits that did not see them."""
+    answers = settled(catalog.labels(codes))
+    single = {c: said for c, said in answers.items() if view.calibration(c).kind != "temperature"}
+    given = labelled(view, single, catalog.sample(list(single)))
+    fits = fitting.fit(given) if given else {}
+    cells: dict[str, Cells] = {}
+    for group in exclusive.fits(view, answers):
+        shares = group.held_out if "labels" in view.calibration(group.codes[0]).params else group.unlabelled
+        for place, code in enumerate(group.codes):
+            cells[code] = shares[:, place], (group.truth == place).astype(np.float64), np.ones(len(group.truth))
+    for code, fit in fits.items():
+        fitted = base_of(view.calibration(code)).id != view.calibration(code).id
+        held = fit.held_out if fitted else fit.unlabelled
+        weights = given[code].weights
+        cells[code] = (held, np.asarray(given[code].truth), np.asarray(weights if weights is not None else 1.0))
+    return cells
+
+
+def against(view: View, catalog: Catalog, truth: Truth) -> dict[str, Cells]:
+    """The same against a truth from elsewhere: confidences in use, but cross-fitted where the curve saw the label."""
+    fitted = [c for c in truth if c in view.columns and base_of(view.calibration(c)).id != view.calibration(c).id]
+    # A temperature is one number for a whole group: what its labels gain from having been seen is next to nothing.
+    answers = settled(catalog.labels(fitted)) if fitted else {}
+    given = labelled(view, answers, catalog.sample(fitted)) if answers else {}
+    fits = fitting.fit(given) if given else {}
+    places = view.places
+    cells: dict[str, Cells] = {}
+    for code, known in truth.items():
+        confidence = view.values(code).confidence.copy()
+        if code in fits:
+            confidence[[places[image] for image in given[code].images]] = fits[code].held_out
+        images = [image for image in known if image in places]
+        rows = np.array([places[image] for image in images], np.intp)
+        if len(rows):
+            cells[code] = (confidence[rows], np.array([known[i] for i in images], np.float64), np.ones(len(rows)))
+    return cells
+
+
+def _side_by_side(columns: Sequence[Doubles]) -> Doubles:
+    """Columns of different lengths as one table, padded with NaN."""
+    table = np.full((max(map(len, columns)), len(columns)), np.nan)
+    for k, column in enumerate(columns):
+        table[: len(column), k] = column
+    return table
+
+
+def _row(code: str, quality: metrics.Quality, state: str) -> ColumnEvaluation:
+    return ColumnEvaluation(
+        code=code,
+        n=quality.n,
+        positives=quality.positives,
+        ece=quality.ece.value,
+        ece_low=quality.ece.low,
+        ece_high=quality.ece.high,
+        brier=quality.brier.value,
+        nll=quality.nll.value,
+        average_precision=quality.average_precision,
+        bins=quality.bins,
+        state=state,
+        curve=tuple(quality.curve),
+    )
