@@ -35,9 +35,11 @@ def catalog(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         url = os.environ.get("SEXTANT_TEST_POSTGRES")
         if not url:
             pytest.skip("SEXTANT_TEST_POSTGRES names no database to try")
-        with sa.create_engine(url).begin() as connection:
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
             connection.exec_driver_sql("DROP SCHEMA public CASCADE")
             connection.exec_driver_sql("CREATE SCHEMA public")
+        engine.dispose()
         held = Catalog(url)
     else:
         if request.param == "reading":

@@ -209,7 +209,7 @@ def _in_postgres(runs: Sequence[Sequence[str]], *, every: bool, prefix: bool) ->
     simple: sa.ColumnElement[Any] = sa.literal_column("'simple'::regconfig")
     loose, exact = (sa.func.to_tsquery(simple, join.join(part)) for part in (begun, whole))
     weights: sa.ColumnElement[Any] = sa.literal_column("'{0.3333, 0.3333, 0.3333, 1}'::real[]")
-    score = (sa.func.ts_rank(weights, words, loose) + sa.func.ts_rank(weights, words, exact)).label("score")
+    score = (sa.func.ts_rank(weights, words, loose) / 10 + sa.func.ts_rank(weights, words, exact)).label("score")
     return sa.select(said.c.image, score).where(words.op("@@")(loose))
 
 
