@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, gammaln, logit, logsumexp, stdtrit
+from scipy.special import expit, gammaln, logit, stdtrit
 
 from sextant.errors import UsageError
 from sextant.maths.calibration import Calibration
@@ -259,7 +259,7 @@ def log_densities(card: Prior, evidence: Doubles, width: float = 1.0) -> tuple[D
         for share, mean, sd in card.present
     ]
     df, location, scale = card.absent
-    return student_log_density(evidence, (df, location, width * scale)), logsumexp(parts, axis=0)
+    return student_log_density(evidence, (df, location, width * scale)), np.logaddexp.reduce(parts)
 
 
 def student_log_density(x: Doubles, shape: tuple[float, float, float]) -> Doubles:
