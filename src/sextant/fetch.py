@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -122,7 +122,12 @@ class Fetcher:
 
     def read(self, url: str, kind: str) -> bytes | Skipped:
         """The bytes of an answer of one media type, such as `application/json`, or why there are none."""
-        return self._or_reason(url, lambda: self._get(url, kind)[0])
+        return self._or_reason(url, lambda: self._ask(url, kind)[0])
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> bytes | Skipped:
+        """The JSON that a service answers to a JSON body, or why there is none. Nothing of `headers` is ever told."""
+        sent = {"Content-Type": "application/json", **headers}
+        return self._or_reason(url, lambda: self._ask(url, "application/json", body, sent)[0])
 
     def _or_reason(self, url: str, ask: Callable[[], T]) -> T | Skipped:
         try:
@@ -137,7 +142,7 @@ class Fetcher:
             return Skipped(url, f"the answer makes no sense: {error}")
 
     def _fetch(self, url: str) -> Fetched:
-        data, final, link = self._get(url, "image/*")
+        data, final, link = self._ask(url, "image/*")
         try:
             _, facts = images.decode(data, least_side=images.FACTS_SIDE)
         except ImageError as error:
@@ -145,17 +150,24 @@ class Fetcher:
         now = datetime.now(UTC).replace(microsecond=0)
         return Fetched(url, final, data, facts.format, _licence(link), now)
 
-    def _get(self, url: str, kind: str) -> tuple[bytes, str, str]:
+    def _ask(
+        self, url: str, kind: str, body: bytes | None = None, sent: Mapping[str, str] | None = None
+    ) -> tuple[bytes, str, str]:
         """The bytes of an answer of this media type, the URL they came from, and its `Link` header."""
         deadline = _Deadline(time.monotonic() + self.limits.total_seconds, self._stopped)
         transport = _Transport(_Network(self.policy, self.limits, deadline), self._tls)
-        headers = {"User-Agent": USER_AGENT, "Accept": kind, "Accept-Encoding": "identity"}
+        headers = {"User-Agent": USER_AGENT, "Accept": kind, "Accept-Encoding": "identity", **(sent or {})}
         steps = {"connect": self.limits.connect_seconds, "read": self.limits.read_seconds}
         with httpx.Client(transport=transport, trust_env=False, headers=headers) as client:
             here = url
             for _ in range(self.limits.redirects + 1):
                 client.cookies.clear()
-                request = client.build_request("GET", self._checked(here), timeout=httpx.Timeout(10.0, **steps))
+                request = client.build_request(
+                    "GET" if body is None else "POST",
+                    self._checked(here),
+                    content=body,
+                    timeout=httpx.Timeout(10.0, **steps),
+                )
                 response = client.send(request, stream=True, follow_redirects=False)
                 try:
                     if response.status_code not in REDIRECTS or "location" not in response.headers:
