@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import mini_words as words
-from mini_model import Mini, export
+import torch
+from mini_model import Mini, TextualTower, export, export_tower
 from tokenizers import Tokenizer
+
+from sextant import models
+from sextant.encoder import OnnxEncoder
+from sextant.exchange import write_text
 
 DESCRIPTION = (
     "A small image-text pair trained from scratch on the demo's own drawings. It knows the demo's world (space scenes "
@@ -19,7 +24,8 @@ DESCRIPTION = (
 LIMITS = (
     "Knows no photograph and no thing that the demo does not draw.",
     "Knows no façade style by name.",
-    "English, lower case, 32 word pieces; a word it has not seen is spelt in letter pairs and mostly ignored.",
+    "English, lower case, 32 word pieces; a word it has not seen is spelt in letter pairs and ignored beside a "
+    "known one.",
     "Small things (under 5 % of the picture's side) are lost at 96 pixels.",
 )
 
@@ -81,3 +87,24 @@ def write_bundle(
         folder.mkdir(exist_ok=True)
         for part in fresh.iterdir():
             shutil.move(part, folder / part.name)
+    _write_card(folder, {"golden": models.golden(OnnxEncoder(folder))})
+
+
+def retell(folder: Path, tower: TextualTower, recipe: dict[str, Any], checked: dict[str, Any], revision: str) -> None:
+    """Give the bundle in `folder` another textual tower; its visual graph is not touched.
+
+    The card loses what depended on the old texts: its figures and its prior, which are to be measured anew.
+    """
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        path = Path(scratch) / "textual.onnx"
+        export_tower(tower, torch.ones(2, words.CONTEXT, dtype=torch.int32), path, "text")
+        path.replace(folder / "textual.onnx")
+    changed = {"revision": revision, "limits": LIMITS, "prior": None, "golden": None, "quality": None}
+    _write_card(folder, {**changed, "absent_recipe": recipe, "absent_checked_on_choice_seeds": checked})
+    _write_card(folder, {"golden": models.golden(OnnxEncoder(folder))})
+
+
+def _write_card(folder: Path, changed: dict[str, Any]) -> None:
+    path = folder / "card.json"
+    card = json.loads(path.read_text(encoding="utf-8")) | changed
+    write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", path)

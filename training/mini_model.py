@@ -128,19 +128,18 @@ class Mini(nn.Module):
 
 def export(model: Mini, folder: Path, size: int, context: int) -> None:
     """Write visual.onnx and textual.onnx with weights in half precision, computed in single."""
-    model.eval()
+    export_tower(model.visual, torch.zeros(2, 3, size, size), folder / "visual.onnx", "image")
+    export_tower(model.textual, torch.ones(2, context, dtype=torch.int32), folder / "textual.onnx", "text")
+
+
+def export_tower(tower: nn.Module, example: Tensor, path: Path, source: str) -> None:
+    """Write one tower, whose input is called `source`; its batch norms end up inside its convolutions."""
     count = torch.export.Dim("n", min=1, max=65_536)
-    towers = (
-        (model.visual, torch.zeros(2, 3, size, size), "visual", "image"),
-        (model.textual, torch.ones(2, context, dtype=torch.int32), "textual", "text"),
-    )
-    for tower, example, name, source in towers:
-        path = folder / f"{name}.onnx"
-        torch.onnx.export(
-            tower, (example,), path, input_names=[source], output_names=["rows"],
-            dynamic_shapes=({0: count},), dynamo=True, external_data=False, verbose=False, opset_version=18,
-        )  # fmt: skip
-        onnx.save(_halve_weights(onnx.load(path)), path)
+    torch.onnx.export(
+        tower.eval(), (example,), path, input_names=[source], output_names=["rows"],
+        dynamic_shapes=({0: count},), dynamo=True, external_data=False, verbose=False, opset_version=18,
+    )  # fmt: skip
+    onnx.save(_halve_weights(onnx.load(path)), path)
 
 
 def _halve_weights(graph_file: onnx.ModelProto) -> onnx.ModelProto:

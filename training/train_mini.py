@@ -29,7 +29,7 @@ from mini_model import Mini
 from mini_pictures import LABELS, PHRASES, SIZE, PictureSet, facade_set, scene_set
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from sextant.demo import scenes
@@ -164,11 +164,11 @@ def normalised(x: Tensor) -> Tensor:
 class Average:
     """A running average of the weights: what is shipped."""
 
-    def __init__(self, model: Mini, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float) -> None:
         self.model, self.decay, self.steps = copy.deepcopy(model), decay, 0
 
     @torch.no_grad()
-    def update(self, model: Mini) -> None:
+    def update(self, model: nn.Module) -> None:
         """One step; the early average forgets faster."""
         self.steps += 1
         decay = min(self.decay, self.steps / (self.steps + 20))
