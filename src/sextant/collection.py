@@ -25,6 +25,7 @@ from sextant.edges import Edges
 from sextant.encoders import Loader, load_model
 from sextant.errors import CollectionError, UsageError
 from sextant.maths import rules
+from sextant.paths import expanded
 from sextant.sidecars import SidecarReport
 from sextant.types import (
     AddReport,
@@ -69,7 +70,7 @@ def open_collection(
         CollectionError: there is no collection, or it cannot be read or made.
         UsageError: an unknown setting.
     """
-    start = Path(path).expanduser() if path is not None else Path.cwd()
+    start = expanded(path) if path is not None else Path.cwd()
     named = start.resolve() if path is not None else None
     folder = named if named and manifest.exists(named) else None
     folder = folder or (manifest.find(start) if path is None else None)
@@ -149,7 +150,7 @@ class Collection(Edges):
         if isinstance(source, Vocabulary):
             return source
         if source is not None:
-            return vocabulary.load(Path(source).expanduser())
+            return vocabulary.load(expanded(source))
         return self.current_vocabulary()
 
     def columns(self) -> list[ColumnSummary]:
@@ -200,7 +201,7 @@ class Collection(Edges):
         Returns how many; nothing is kept if any line is wrong.
         """
         view = self.view(self.codes())
-        found = labelling.read(Path(source).expanduser(), view.find, view.codes(), person=person)
+        found = labelling.read(expanded(source), view.find, view.codes(), person=person)
         self.catalog.put_labels(found)
         return len(found)
 
@@ -212,7 +213,7 @@ class Collection(Edges):
 
     def export_labels(self, target: str | os.PathLike[str], codes: Sequence[str] | None = None) -> int:
         """Writes the labels that hold to a CSV, JSON lines or Parquet file; `import_labels` reads the first two."""
-        path, rows = Path(target).expanduser(), self.labels(codes)
+        path, rows = expanded(target), self.labels(codes)
         exchange.write(rows.table, path, exchange.format_of(path, None))
         return len(rows)
 
@@ -302,7 +303,7 @@ class Collection(Edges):
         """The highest confidences of noise, blank sheets, pages of text and, if given, a folder of off-topic photos."""
         from sextant import outside
 
-        return outside.check(self, Path(photos).expanduser() if photos is not None else None)
+        return outside.check(self, expanded(photos) if photos is not None else None)
 
     def report(
         self,
@@ -317,7 +318,7 @@ class Collection(Edges):
 
         known = self._truth(self.view(), truth)
         text = report.page(self, title or self.folder.name, truth=known, pictures=pictures)
-        return exchange.write_text(text, Path(target).expanduser())
+        return exchange.write_text(text, expanded(target))
 
     def tuner(self, code: str) -> Tuner:
         """Tries other settings for one column, and puts one in use if wanted."""
@@ -487,7 +488,7 @@ class Collection(Edges):
         row an image and attribute). `where` selects images by a rule, `bands` those that show one of `codes` in a band.
         A file that is there is replaced with `force` alone.
         """
-        path = Path(target).expanduser()
+        path = expanded(target)
         chosen: dict[str, Any] = {"where": where, "codes": codes, "bands": bands}
         return exporting.to_file(self, path, format=format, shape=shape, force=force, **chosen)
 
@@ -502,7 +503,7 @@ class Collection(Edges):
         force: bool = False,
     ) -> tuple[int, tuple[Skipped, ...]]:
         """Copies or links a selection into a new Hugging Face imagefolder; how many images, and which were left out."""
-        path = Path(target).expanduser().absolute()
+        path = expanded(target).absolute()
         return exporting.to_folder(self, path, where=where, codes=codes, bands=bands, link=link, force=force)
 
     def export_sidecars(
@@ -534,8 +535,8 @@ class Collection(Edges):
         """
         return adding.bring(
             self,
-            Path(source).expanduser(),
-            ids=Path(ids).expanduser() if ids else None,
+            expanded(source),
+            ids=expanded(ids) if ids else None,
             encoder=encoder,
             logit_scale=logit_scale,
             logit_bias=logit_bias,
@@ -547,7 +548,7 @@ class Collection(Edges):
         Returns how many images they were for; nothing is written if any line is wrong.
         """
         view = self.view()
-        words = exchange.read_words(Path(source).expanduser(), view.find)
+        words = exchange.read_words(expanded(source), view.find)
         self.catalog.put_words(words)
         return len(words)
 
@@ -604,7 +605,7 @@ class Collection(Edges):
 
         if file is None:
             return None
-        path = Path(file).expanduser()
+        path = expanded(file)
         return answers.settled(labelling.read(path, view.find, view.codes(), person="", strangers=True))
 
     def _image(self, view: View, name: str) -> str:

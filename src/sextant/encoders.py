@@ -14,6 +14,7 @@ import numpy as np
 from sextant.catalog import Catalog
 from sextant.errors import CollectionError, ModelError
 from sextant.manifest import Manifest
+from sextant.paths import expanded
 from sextant.settings import Settings
 from sextant.types import Encoder, Floats
 
@@ -129,7 +130,7 @@ def _moved(spec: str, start: Path, place: Callable[[Path], str]) -> str:
     rest = spec.removeprefix(prefix)
     head, colon, name = rest.rpartition(":")
     for part, tail in ((rest, ""), (head, colon + name)):
-        path = start / Path(part).expanduser()
+        path = start / expanded(part)
         if (prefix or "/" in part or part.endswith(".py")) and path.exists():
             return f"{prefix}{place(path.resolve())}{tail}"
     return spec

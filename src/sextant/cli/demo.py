@@ -19,6 +19,7 @@ from sextant.cli.invocation import Invocation, json_option, verb
 from sextant.cli.progress import reporting
 from sextant.demo import tour
 from sextant.output import Cell, Heading
+from sextant.paths import expanded
 
 if TYPE_CHECKING:
     from sextant.cli.measuring import Measured
@@ -61,7 +62,7 @@ def demo(run: Invocation, images: int, folder: str | None, seed: int, domain: st
     alone; in its own folder the demo starts from what is there.
     """
     begun = time.monotonic()
-    place = Path(folder or run.folder or FOLDER).expanduser()
+    place = expanded(folder or run.folder or FOLDER)
     order = tour.Order(domain, images, seed)
     tour.claim(place, order)
     say = _say if run.form == "table" else (lambda *_: None)

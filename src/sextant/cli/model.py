@@ -15,6 +15,7 @@ from sextant.cli.invocation import Command, Invocation, json_option, rows_option
 from sextant.cli.progress import reporting
 from sextant.errors import CollectionError
 from sextant.output import Cell, Heading
+from sextant.paths import expanded
 
 if TYPE_CHECKING:
     from sextant.models import DoctorReport
@@ -103,7 +104,7 @@ def convert(run: Invocation, source: str, target: str, name: str | None, licence
     """
     from sextant.train.export import convert as make
 
-    card = make(source, Path(target).expanduser(), name=name, licence=licence)
+    card = make(source, expanded(target), name=name, licence=licence)
     if run.form == "json":
         output.write_json({"path": target, "name": card.name, "revision": card.revision, "dim": card.dim})
     else:

@@ -23,6 +23,7 @@ from sextant.encoder import HashEncoder, OnnxEncoder
 from sextant.encoder.card import Known
 from sextant.errors import ModelError, SextantError
 from sextant.models.doctor import DoctorReport, doctor, golden
+from sextant.paths import expanded
 from sextant.types import Encoder
 
 __all__ = ["DEFAULT", "KNOWN", "DoctorReport", "ModelEntry", "doctor", "fetch", "golden", "list_models", "load"]
@@ -94,7 +95,7 @@ def load(spec: str, *, device: str = "auto", precision: str = "auto", cache: Pat
     where the Hugging Face Hub keeps what it fetched.
     """
     if spec.startswith("local-dir:"):
-        return _from_folder(Path(spec.removeprefix("local-dir:")).expanduser(), device, precision)
+        return _from_folder(expanded(spec.removeprefix("local-dir:")), device, precision)
     if spec.startswith("hf-hub:"):
         return _from_hub(spec.removeprefix("hf-hub:"), device, precision, cache)
     if spec == "hash":
@@ -107,7 +108,7 @@ def load(spec: str, *, device: str = "auto", precision: str = "auto", cache: Pat
         return _from_hub(_repository(spec), device, precision, cache, name=spec)
     if re.search(r"\.py:\w+$", spec):
         file, _, name = spec.rpartition(":")
-        return _from_python(_module_of_file(Path(file).expanduser()), name, spec, device, precision)
+        return _from_python(_module_of_file(expanded(file)), name, spec, device, precision)
     return _from_elsewhere(spec, device, precision)
 
 
@@ -132,7 +133,7 @@ def list_models(cache: Path | None = None) -> list[ModelEntry]:
 
 def _from_elsewhere(spec: str, device: str, precision: str) -> Encoder:
     """A folder, an entry point, or a module: what has no mark of its own."""
-    path = Path(spec).expanduser()
+    path = expanded(spec)
     if path.suffix in PICKLES:
         raise ModelError(_no_pickle(path))
     if path.is_dir():

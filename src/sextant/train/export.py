@@ -16,6 +16,7 @@ from sextant import models
 from sextant.encoder import Card, OnnxEncoder, canonical
 from sextant.encoder.card import validated
 from sextant.errors import MissingExtra, ModelError
+from sextant.paths import expanded
 from sextant.train import checkpoints
 
 OPSET = 18
@@ -60,7 +61,7 @@ def convert(source: str | Path, target: Path, *, name: str | None = None, licenc
 
 
 def _source(source: str) -> Path:
-    path = Path(source.removeprefix("local-dir:")).expanduser()
+    path = expanded(source.removeprefix("local-dir:"))
     if path.is_file():
         raise ModelError(f"{path} is a file; name the folder that holds the checkpoint and its configuration.")
     if path.is_dir():
