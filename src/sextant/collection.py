@@ -14,10 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sextant import add as adding
 from sextant import columns, exchange, extract, ingest, manifest, prior, settings, vocabulary
 from sextant import export as exporting
 from sextant import find as finding
+from sextant import history as remembering
 from sextant import labels as labelling
 from sextant import tag as tagging
 from sextant.catalog import Label, Override
@@ -48,8 +52,13 @@ from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
 
 if TYPE_CHECKING:
     from sextant.compare import Comparison
+    from sextant.curate import Curation, Kept, Provider
+    from sextant.curate import Options as CurateOptions
+    from sextant.curations import PickRecord
     from sextant.duplicates import Duplicates, Level
     from sextant.fetch import Fetcher
+    from sextant.golden import GoldenReport
+    from sextant.memory import Favourite, Searched
     from sextant.outside import Outside
     from sextant.sifting import Cluster, Method, Picked, Way
     from sextant.survey import Control, Review
@@ -122,10 +131,10 @@ class Collection(Edges):
 
         The old encoder's vectors stay, so switching back is instant.
         """
-        report = adding.use(self, model, progress=progress)
-        if self.vocabulary and self.vectors.exists():
-            self.tag()  # the columns are there: this gives them curves of their own
-        return report
+        chosen = self.vocabulary
+        return adding.use(
+            self, model, prepare=lambda ahead: chosen and tagging.tag(ahead, chosen), progress=progress
+        )
 
     # columns
 
@@ -394,12 +403,22 @@ class Collection(Edges):
         return Rows(view.select(parsed, names, sort, limit))
 
     def sql(self, select: str) -> Rows:
-        """One read-only SELECT over `images`, `bands` and `feature_image_attribute`."""
+        """One read-only SELECT over `images`, `bands` and `feature_image_attribute`.
+
+        `score('a phrase')` is the confidence that `search` gives for it, and `score('a phrase', i.id)` says whose.
+        """
         from sextant import sql
 
         view = self.view(self.codes())
         tables = sql.Tables(view.wide(), view.bands(), view.sources())
-        return Rows(sql.run(select, tables, memory=f"{self.settings.memory_mb}MB"))
+        memory = f"{self.settings.memory_mb}MB"
+        return Rows(sql.run(select, tables, memory=memory, score=lambda phrase: self.score(view, phrase)))
+
+    def score(self, view: View, phrase: str) -> NDArray[np.float64]:
+        """The confidences (n,) that `search` gives for a phrase, in the order of a view; rules and SQL ask for it."""
+        from sextant import question
+
+        return question.score(self, view, phrase)
 
     def search(
         self,
@@ -409,17 +428,93 @@ class Collection(Edges):
         limit: int = 20,
         where: str | None = None,
         threshold: float = 0.0,
+        expand: bool = True,
+        words: bool = True,
+        image: str | os.PathLike[str] | None = None,
+        likeness: float = 0.5,
+        fold: bool | float = False,
+        diversity: float = 0.0,
     ) -> SearchResult:
-        """The images most likely to show a phrase, best first, exactly; `where` is a rule that every hit satisfies.
+        """The images most likely to show what is asked, best first; `where` is a rule that every hit satisfies.
 
-        Confidences come from the same prior as those of unlabelled columns. `threshold` leaves out hits below it. When
-        nothing here is likely to show the phrase, the hints say so.
+        Asks with weights and negatives as in `a + b - 2:c` or `a beach without people`. Confidences come from the same
+        prior as those of unlabelled columns; `threshold` leaves out hits below one. `expand` also asks in the words of
+        the expansion dictionary, `words` joins what tags and descriptions say. `image` is a picture to resemble as
+        well, by a share of `likeness`. `fold` shows one of several near-duplicates, `diversity` above 0 prefers hits
+        that differ. When nothing here is likely to show what is asked, the hints say so.
         """
-        return finding.search(self, text, negatives=negatives, limit=limit, where=where, threshold=threshold)
+        options = finding.Options(
+            negatives=negatives,
+            limit=limit,
+            where=where,
+            threshold=threshold,
+            expand=expand,
+            words=words,
+            image=os.fspath(image) if image is not None else None,
+            likeness=likeness,
+            fold=fold,
+            diversity=diversity,
+        )
+        return finding.search(self, text, options)
 
-    def similar(self, image: str, *, limit: int = 20, where: str | None = None) -> SearchResult:
+    def similar(
+        self, image: str, *, limit: int = 20, where: str | None = None, fold: bool | float = False
+    ) -> SearchResult:
         """The images most like one of the collection (id or path) or like a file elsewhere; itself is left out."""
-        return finding.similar(self, image, limit=limit, where=where)
+        return finding.similar(self, image, limit=limit, where=where, fold=fold)
+
+    def history(self, limit: int = 50) -> list[Searched]:
+        """What was searched for, the newest first."""
+        if limit < 1:
+            raise UsageError(f"limit must be at least 1, not {limit}")
+        return self.catalog.searches(limit)
+
+    def golden(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        k: int | None = None,
+        baseline: str | os.PathLike[str] | None = None,
+        tolerance: float = 0.02,
+        **options: Any,
+    ) -> GoldenReport:
+        """How well `search` answers a golden set: precision, recall, hit rate, nDCG and reciprocal rank at k.
+
+        `baseline` names figures of an earlier time; the report says what fell below them by more than `tolerance`.
+        Further options are those of `search`.
+        """
+        from sextant import answers, golden
+
+        chosen, view = golden.load(expanded(file)), self.view()
+        codes = tuple(dict.fromkeys([*view.codes(), *chosen.codes()]))
+        labels = (
+            labelling.read(chosen.truth, view.find, codes, person="", strangers=True)
+            if chosen.truth
+            else self.catalog.labels(chosen.codes())
+        )
+
+        def ask(text: str, limit: int, where: str | None) -> SearchResult:
+            return finding.search(self, text, finding.Options(limit=limit, where=where, **options))
+
+        report = golden.evaluate(view, chosen, answers.settled(labels), ask, k=k)
+        return golden.compare(report, expanded(baseline), tolerance=tolerance) if baseline is not None else report
+
+    def favourites(self) -> list[Favourite]:
+        """The searches that have a name, by it."""
+        return self.catalog.favourites()
+
+    def favour(self, name: str, text: str, **options: Any) -> None:
+        """Gives a search a name, with options as `search` takes them; one of that name is replaced."""
+        remembering.favour(self, name, text, options, self.search)
+
+    def repeat(self, name: str, **changes: Any) -> SearchResult:
+        """Asks a favourite again; `changes` take the place of the options that were kept."""
+        kept = remembering.favourite(self, name)
+        return self.search(kept.text, **{**kept.options, **changes})
+
+    def forget(self, *names: str, history: bool = False) -> int:
+        """Forgets favourites by name, and with `history` everything that was searched for; how many that were."""
+        return remembering.forget(self, names, history=history)
 
     # sifting
 
@@ -468,6 +563,45 @@ class Collection(Edges):
         from sextant import sifting
 
         return sifting.clusters(self, k, method=method, where=where, seed=seed)
+
+    # curating
+
+    def curate(
+        self,
+        query: str,
+        *sources: ingest.Source,
+        where: str | None = None,
+        providers: Sequence[Provider] = (),
+        options: CurateOptions | None = None,
+        fetcher: Fetcher | None = None,
+        progress: Report | None = None,
+    ) -> Curation:
+        """The best pictures for a query, each score in its parts: of files, URLs, providers, or of the collection.
+
+        Pictures from outside do not enter the collection; `keep` stores those that are picked. `where` chooses among
+        the collection's own. Near-duplicates are folded under their best, what a gate refuses is listed with reasons.
+        """
+        from sextant import curate
+
+        options = options or curate.Options()
+        more: dict[str, Any] = {"where": where, "providers": providers, "fetcher": fetcher, "progress": progress}
+        return curate.curate(self, query, sources, options=options, **more)
+
+    def keep(
+        self,
+        *ranks: int,
+        best: int | None = None,
+        curation: int | None = None,
+        fetcher: Fetcher | None = None,
+    ) -> Kept:
+        """Stores pictures of a curation, by rank or the `best` that differ, in `picks/NAME/`; the rest is deleted."""
+        from sextant import curate
+
+        return curate.keep(self, ranks, best=best, number=curation, fetcher=fetcher)
+
+    def picks(self, curation: int | None = None) -> list[PickRecord]:
+        """Every picture that was picked, with where it came from and how it scored; or those of one curation."""
+        return self.catalog.picks(curation)
 
     # in and out
 

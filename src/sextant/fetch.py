@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -124,10 +124,14 @@ class Fetcher:
         """The bytes of an answer of one media type, such as `application/json`, or why there are none."""
         return self._or_reason(url, lambda: self._ask(url, kind)[0])
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> bytes | Skipped:
-        """The JSON that a service answers to a JSON body, or why there is none. Nothing of `headers` is ever told."""
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float) -> bytes | Skipped:
+        """The JSON that a service answers to a JSON body within so many seconds, or why there is none."""
         sent = {"Content-Type": "application/json", **headers}
-        return self._or_reason(url, lambda: self._ask(url, "application/json", body, sent)[0])
+        seconds = min(seconds, self.limits.total_seconds)
+        within = replace(self.limits, read_seconds=seconds, total_seconds=seconds)
+        once = Fetcher(self.policy, within, tls=self._tls)
+        once._stopped = self._stopped
+        return self._or_reason(url, lambda: once._ask(url, "application/json", body, sent)[0])
 
     def _or_reason(self, url: str, ask: Callable[[], T]) -> T | Skipped:
         try:

@@ -17,7 +17,6 @@ from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from sextant.errors import UsageError
-from sextant.fetch import Fetcher, Limits, Policy
 from sextant.types import Skipped
 
 SIDE = 768
@@ -112,21 +111,22 @@ class Vlm:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        limits = Limits(
-            bytes=MOST_BYTES, connect_seconds=min(10.0, endpoint.seconds), read_seconds=endpoint.seconds,
-            total_seconds=endpoint.seconds, redirects=0,
-        )  # fmt: skip
+        from sextant.fetch import Fetcher, Limits, Policy  # brings httpx, which is an extra
+
+        limits = Limits(bytes=MOST_BYTES, total_seconds=endpoint.seconds, redirects=0)
         self._fetcher = Fetcher(Policy(allows=lambda _: True, ports=None), limits)
 
     def stop(self) -> None:
         """Ends the calls that are under way as soon as they next wait for the network."""
         self._fetcher.stop()
 
-    def judge(self, prompt: str, jpeg: bytes) -> Reply | Failure:
-        """What the model says of a picture, or why it says nothing that can be used."""
-        key = self.endpoint.key
+    def judge(self, prompt: str, jpeg: bytes, *, seconds: float | None = None) -> Reply | Failure:
+        """What the model says of a picture, or why it says nothing that can be used; in fewer seconds if told so."""
+        key, most = self.endpoint.key, self.endpoint.seconds
+        most = most if seconds is None else min(most, seconds)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        answer = self._fetcher.post(self.endpoint.completions, _request(self.endpoint.model, prompt, jpeg), headers)
+        body = _request(self.endpoint.model, prompt, jpeg)
+        answer = self._fetcher.post(self.endpoint.completions, body, headers, seconds=most)
         if isinstance(answer, Skipped):
             return Failure(answer.reason.replace(key, "…") if key else answer.reason)
         return read(answer)

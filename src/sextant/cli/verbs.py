@@ -28,12 +28,15 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
     "Ask": {
         "query": Verb("asking", "List the images for which a rule is true."),
         "sql": Verb("asking", "Answer one read-only SELECT."),
-        "search": Verb("asking", "Rank images by how well they fit a phrase."),
+        "search": Verb("asking", "Rank images by how well they fit what is asked."),
         "similar": Verb("asking", "Rank images by how much they resemble another."),
+        "history": Verb("remembering", "List what was searched for."),
+        "favourite": Verb("remembering", "Give searches a name, and ask them again."),
     },
     "Sift": {
         "duplicates": Verb("sifting", "Group near-duplicates, and put all but the best out of sight."),
         "pick": Verb("sifting", "Choose a few images that are good and differ from each other."),
+        "curate": Verb("curating", "Choose the best pictures for a purpose, and keep those you pick."),
         "clusters": Verb("sifting", "Show what the images fall into, and what sets each cluster apart."),
     },
     "Say": {

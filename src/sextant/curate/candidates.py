@@ -1,4 +1,4 @@
-"""Where candidates come from: lists of URLs, saved result files, search providers. Words in, candidates out, no picture.
+"""Where candidates come from: lists of URLs, saved result files, search providers. Words in, no picture out.
 
 A provider is anything with `search(query, limit)`. What one finds is somebody else's text: only strings are taken from
 it, and the pictures behind its URLs are fetched like any other, by the strict rules of `fetch`.

@@ -71,25 +71,26 @@ class Gates:
         """Every rule that a candidate breaks; what is not known of it breaks none."""
         side, ratio = min(seen.width, seen.height), max(seen.width, seen.height) / max(1, min(seen.width, seen.height))
         if side < self.side:
-            yield Refusal("size", side, self.side, f"{seen.width} × {seen.height} pixels: the shorter side is below "
-                          f"{self.side}")  # fmt: skip
+            yield Refusal(
+                "size", side, self.side, f"{seen.width} × {seen.height}: the shorter side is below {self.side}"
+            )
         if ratio > self.aspect:
             yield Refusal("aspect", ratio, self.aspect, f"{_cut(ratio)} times as long as wide, above {self.aspect:g}")
         if seen.darkness >= self.darkness:
             dark = f"{100 * seen.darkness:.0f} % of it is black or nearly so, from {100 * self.darkness:.0f} % on"
             yield Refusal("dark", seen.darkness, self.darkness, dark)
         if seen.spread is not None and seen.spread < self.spread:
-            yield Refusal("blank", seen.spread, self.spread, f"blank: its light varies by {seen.spread:.1f} of 255, below "
-                          f"{self.spread:g}")  # fmt: skip
+            blank = f"blank: its light varies by {_cut(seen.spread)} of 255, below {self.spread:g}"
+            yield Refusal("blank", seen.spread, self.spread, blank)
         elif seen.sharpness < self.sharpness:
-            yield Refusal("blur", seen.sharpness, self.sharpness, f"blurred: a sharpness of {seen.sharpness:.0f}, below "
-                          f"{self.sharpness:g}")  # fmt: skip
+            blurred = f"blurred: a sharpness of {_cut(seen.sharpness)}, below {self.sharpness:g}"
+            yield Refusal("blur", seen.sharpness, self.sharpness, blurred)
         if seen.confidence is not None and seen.confidence < self.confidence:
-            yield Refusal("confidence", seen.confidence, self.confidence, "unlikely to show it: a confidence of "
-                          f"{_cut(seen.confidence, 3)}, below {self.confidence:g}")  # fmt: skip
+            unlikely = f"unlikely to show it: a confidence of {_cut(seen.confidence, 3)}, below {self.confidence:g}"
+            yield Refusal("confidence", seen.confidence, self.confidence, unlikely)
         if seen.relevance is not None and seen.relevance < self.relevance:
-            yield Refusal("relevance", seen.relevance, self.relevance, "the model finds it irrelevant: "
-                          f"{seen.relevance:g} of 10, below {self.relevance:g}")  # fmt: skip
+            irrelevant = f"the model finds it irrelevant: {seen.relevance:g} of 10, below {self.relevance:g}"
+            yield Refusal("relevance", seen.relevance, self.relevance, irrelevant)
 
 
 def _cut(value: float, digits: int = 2) -> str:

@@ -25,7 +25,8 @@ SMALL, LARGE = 128, 1024  # shorter sides, in pixels, that are worth 0 and 1
 BEYOND = 2.5  # of an encoder's σ above its usual logit: as far as phrases that mean nothing hardly ever get
 TURN, SLACK = 1.25, 1.1  # ratios of sides from which a picture is upright or lying, and up to which it is square
 _STOP = frozenset(
-    "a an and are as at by for from in into is it its of off on or over that the their this to under with".split()
+    {"a", "an", "and", "are", "as", "at", "by", "for", "from", "in", "into", "is", "it", "its", "of", "off", "on"}
+    | {"or", "over", "that", "the", "their", "this", "to", "under", "with"}
 )
 _WORD = re.compile(r"[^\W_]+")
 

@@ -7,7 +7,6 @@ is the business of `vlm`.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -71,7 +70,7 @@ def look(
     *,
     progress: Report | None = None,
 ) -> Looked:
-    """The verdicts on pictures, each an image id with a way to its JPEG; the best come first and are asked about first."""
+    """The verdicts on pictures, each an image id with a way to its JPEG; those that lead are asked about first."""
     prompt = vlm.prompt_for(query, second.purpose)
     hashed, model = vlm.prompt_hash(prompt), second.endpoint.model
     pictures = pictures[: second.top]
@@ -107,9 +106,6 @@ class _Run:
         """Asks about every picture, as far as the limits go."""
         begun, waiting = time.monotonic(), deque(pictures)
         running: dict[Future[Reply | Failure], str] = {}
-        timer = threading.Timer(max(0.0, self._ends - begun), self._vlm.stop)
-        timer.daemon = True
-        timer.start()
         try:
             with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sextant-vlm") as pool:
                 while waiting or running:
@@ -128,15 +124,17 @@ class _Run:
                         if progress:
                             asked = len(pictures) - len(waiting) - len(running)
                             progress(Progress("curate: asking", asked, len(pictures), time.monotonic() - begun))
-        finally:
-            timer.cancel()
+        except BaseException:
+            self._vlm.stop()
+            raise
 
     def _one(self, jpeg: Callable[[], bytes]) -> Reply | Failure:
         try:
             picture = jpeg()
         except Exception as error:  # noqa: BLE001 – one picture that cannot be read again must not end the run
             return Failure(f"the picture could not be read again: {error}")
-        return self._vlm.judge(self.prompt, picture)
+        left = self._ends - time.monotonic()
+        return self._vlm.judge(self.prompt, picture, seconds=left) if left > 0 else Failure("no time was left")
 
     def _forbidden(self, running: int) -> str:
         """Why no further call may begin; `wait` where one that is under way decides."""
