@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from fakes import FakeEncoder, attributes, many, opened, vocabulary
 from sextant import prior
 from sextant.collection import Collection, open_collection
 from sextant.errors import ModelError
+from sextant.maths.calibration import Calibration
 
 
 class Wide(FakeEncoder):
@@ -67,8 +69,89 @@ base_attributes:
     assert photos.view(["red"]).calibration("red").params == {"center": 20.0, "scale": 3.0}
     photos.tag(center=24.0)
     view = photos.view(["red", "green"])
-    assert view.calibration("green").params == {"center": 24.0, "scale": 1.5}
+    assert view.calibration("green").params == {"center": 24.0, "scale": 1.5, "set": "tag"}
     assert view.calibration("red").params["center"] == 20.0
+
+
+def test_a_center_that_was_asked_for_stays_until_another_is(tmp_path: Path) -> None:
+    photos = tagged(tmp_path, 40)
+    photos.tag(center=24.0)
+    photos.label("p/00000.png", "red", True)
+
+    def center() -> float:
+        return float(photos.view(["green"]).calibration("green").params["center"])
+
+    photos.calibrate()
+    photos.tag()
+    assert center() == 24.0
+    photos.tag(center=25.0)
+    assert center() == 25.0
+    photos.tuner("green").reset()
+    assert photos.view(["green"]).calibration("green").kind == "prior"
+
+
+def test_a_prior_whose_sources_stay_the_same_is_not_worked_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tagged(tmp_path, 40)
+    photos.label("p/00000.png", "red", True)
+    with monkeypatch.context() as patched:
+        patched.setattr(prior.Unlabelled, "curve", lambda *_: pytest.fail("nothing had changed"))
+        photos.calibrate()
+        photos.calibrate()
+    assert len(photos.catalog.history(photos.vectors.name, "green")) == 1
+    many(tmp_path / "p", 1, start=100)
+    photos.add(tmp_path / "p")
+    photos.calibrate()
+    assert len(photos.catalog.history(photos.vectors.name, "green")) == 2, "one image more"
+    assert photos.view(["green"]).calibration("green").params["images"] == 41
+
+
+def test_other_background_phrases_make_fitted_curves_stale_until_they_are_fitted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tagged(tmp_path, 60)
+    red = photos.catalog.calibrations(photos.vectors.name)["red"]
+    # As an encoder has it whose background counts.
+    read = {"lambda": 1.0, "background": photos.vectors.metadata()["background_hash"]}
+    on = {"kind": "prior", "params": {**red.calibration["params"], **read}}
+    fitted = Calibration("platt", {"on": on, "slope": 1.0, "offset": 0.5, "labels": 25})
+    row = (fitted.id, {"kind": "platt", "params": fitted.params}, red.prompt_hash)
+    photos.catalog.put_calibrations(photos.vectors.name, {"red": row})
+    assert photos.columns()[0].state == "calibrated"
+    from sextant import background, columns
+
+    for module in (prior, columns, background):
+        monkeypatch.setattr(module, "background_hash", lambda: "another")
+        monkeypatch.setattr(module, "background_prompts", lambda: tuple(f"thing {i}" for i in range(30)))
+    photos.tag()
+    assert [s.state for s in photos.columns()] == ["stale", "prior"]
+    photos.label("p/00000.png", "red", True)
+    photos.calibrate(["red"])
+    assert photos.view(["red"]).calibration("red").kind == "prior", "one label fits nothing anew"
+    assert photos.columns()[0].state == "prior"
+
+
+def test_another_encoder_is_in_use_only_when_its_columns_have_their_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tagged(tmp_path, 40)
+    photos.close()
+
+    class Wider(Wide):
+        name = "wider"
+
+    photos = opened(tmp_path, Wide(), Wider())
+    adopt, seen = Collection.adopt, []
+
+    def watched(self: Collection, *arguments: Any) -> None:
+        seen.append((self.manifest.encoder, set(self.catalog.calibrations("wider@1"))))
+        adopt(self, *arguments)
+
+    monkeypatch.setattr(Collection, "adopt", watched)
+    photos.use("wider@1")
+    assert seen == [("wide@1", {"red", "green"})]
+    assert [s.state for s in photos.columns()] == ["prior", "prior"]
 
 
 def test_a_group_starts_with_its_own_temperature(tmp_path: Path) -> None:

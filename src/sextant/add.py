@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sextant.fetch import Fetcher
 
 Report = Callable[[Progress], None]
+Prepare = Callable[[Edges], object]
+"""What is done to the collection as it will be, before anybody sees it so."""
 
 
 def add(
@@ -63,17 +65,15 @@ def add(
     return run.report(missing, time.monotonic() - started, dropped=len(missing) if drop_missing else 0)
 
 
-def use(edges: Edges, model: str, *, progress: Report | None) -> AddReport:
-    """Embeds what another encoder has not seen, computes its columns, and switches to it in one step."""
+def use(edges: Edges, model: str, *, prepare: Prepare, progress: Report | None) -> AddReport:
+    """Embeds what another encoder has not seen, makes its columns and curves, and switches to it in one step."""
     started = time.monotonic()
     encoder = edges.encoders.load(model)
     run = _ingest(edges, encoder)
     sources = [os.path.normpath(edges.folder / path) for path in edges.located()]
     run.run(ingest.walk(sources, edges.folder), total=len(sources), progress=progress)
-    chosen = edges.vocabulary
-    if chosen and run.vectors.exists():
-        todo = columns.missing(chosen, run.vectors)
-        columns.put(run.vectors, todo, edges.phrases(encoder), encoder.logit_scale, encoder.logit_bias)
+    if run.vectors.exists():
+        prepare(edges.ahead(encoder, model))
     edges.adopt(encoder, model)
     return run.report([], time.monotonic() - started)
 

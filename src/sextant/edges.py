@@ -124,6 +124,10 @@ class Edges:
         """Makes an encoder the one in use, in one step."""
         manifest.write(self.folder, adopted(self.manifest, encoder, stored(model, self.folder)))
 
+    def ahead(self, encoder: Encoder, model: str) -> Edges:
+        """The collection as it will be once `adopt` has made this encoder the one in use."""
+        return _Ahead(self, encoder, model)
+
     def phrases(self, encoder: Encoder | None = None) -> Phrases:
         """Phrases to vectors, by the encoder in use or another."""
         key = key_of(encoder) if encoder else self.vectors.name
@@ -177,3 +181,23 @@ class Edges:
         """The settings in force, and where each came from."""
         sources = sorted(self.settings.sources.items())
         return {name: {"value": getattr(self.settings, name), "from": source} for name, source in sources}
+
+
+class _Ahead(Edges):
+    """One open collection with another encoder in use, of which the manifest knows nothing yet."""
+
+    def __init__(self, now: Edges, encoder: Encoder, model: str) -> None:
+        super().__init__(now.folder, now.settings, now.encoders.loader)
+        self.store, self.encoders = now.store, now.encoders
+        self.__dict__["catalog"] = now.catalog
+        self._future = adopted(now.manifest, encoder, stored(model, now.folder))
+        self._encoder = encoder
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the collection will be."""
+        return self._future
+
+    def encoder(self) -> Encoder:
+        """The encoder that will be in use."""
+        return self._encoder

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LEVEL_SAMPLE = 2000
 """Images whose background logits say what this collection makes of phrases that mean nothing to it."""
 COLUMNS_AT_ONCE = 32
+BY_RUN = {"set": "tag"}
+"""Marks a curve that a person asked for while tagging: it stays until another is asked for."""
 FOUND = ("prior", "native")
 """Kinds of curve that are worked out from a column."""
 
@@ -153,7 +155,9 @@ def _fixed(chosen: Vocabulary, a: Attribute, center: float | None, scale: float 
     usual = curves.fixed().params
     own_center = a.center if a.center != chosen.center else None
     own_scale = a.scale if a.scale != chosen.scale else None
-    return curves.fixed(
+    found = curves.fixed(
         next(v for v in (own_center, center, chosen.center, usual["center"]) if v is not None),
         next(v for v in (own_scale, scale, chosen.scale, usual["scale"]) if v is not None),
     )
+    asked = (own_center is None and center is not None) or (own_scale is None and scale is not None)
+    return Calibration(found.kind, {**found.params, **BY_RUN}) if asked else found

@@ -70,6 +70,8 @@ def _calibrate(
     due = [a.code for a in wanted if a.code not in held or held[a.code].prompt_hash != a.prompt_hash]
     again = [a.code for a in wanted if a.code not in due and _nobodys(held[a.code].calibration)]
     settled = [a.code for a in wanted if a.code in again and _is_fixed(a, center, scale)]
+    if (center, scale) != (None, None):
+        settled += [a.code for a in wanted if a.code not in due and _asked_before(held[a.code].calibration)]
     _record(edges, chosen, [*due, *settled], center, scale)
 
 
@@ -113,6 +115,11 @@ def renew(edges: Edges, codes: Sequence[str]) -> bool:
 def _nobodys(curve: Mapping[str, Any]) -> bool:
     """Whether neither labels nor a person's own choice stand behind a curve."""
     return curve["kind"] in UNLABELLED and not {"labels", BY_HAND} & set(curve["params"])
+
+
+def _asked_before(curve: Mapping[str, Any]) -> bool:
+    """Whether a center or a scale was asked for while tagging; then another may be."""
+    return curve["params"].get(BY_HAND) == prior.BY_RUN[BY_HAND]
 
 
 def _is_fixed(attribute: Attribute, center: float | None, scale: float | None) -> bool:

@@ -87,21 +87,23 @@ def evaluate(
     truth: ArrayLike,
     weights: ArrayLike | None = None,
     *,
-    bins: int = BINS,
+    bins: int | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
     """The quality of confidences (n, a) against truth (n, a), which is 1, 0 or NaN where nobody knows.
 
     `weights` (n, a) are inverse inclusion probabilities where labels were picked by score. A confidence that is NaN
-    counts as not labelled. Raises `UsageError` when nothing is labelled or a confidence lies outside 0 to 1.
+    counts as not labelled. Without `bins`, each attribute has `bins_for` its labels. Raises `UsageError` when nothing
+    is labelled or a confidence lies outside 0 to 1.
     """
     p, y, w = _cells(confidence, truth, weights)
     draws = _draws(len(p), resamples, seed)
     whole = tuple(column[w > 0] for column in (p, y, w))
-    edges = _width_edges(bins), _mass_edges(whole[0], bins)
+    pooled = bins or bins_for(len(whole[0]))
+    edges = _width_edges(pooled), _mass_edges(whole[0], pooled)
     attributes: list[Quality | None] = []
-    total = np.zeros((4 * bins + 3, resamples))
+    total = np.zeros((4 * pooled + 3, resamples))
     for column in range(p.shape[1]):
         rows = np.flatnonzero(w[:, column])
         if not len(rows):
@@ -109,11 +111,19 @@ def evaluate(
             continue
         cells = p[rows, column], y[rows, column], w[rows, column]
         times = draws if len(rows) == len(draws) else draws[rows]
-        own = edges[0], _mass_edges(cells[0], bins)
-        again, pooled_mass = _resampled(cells, times, own, edges[1])
+        count = bins or bins_for(len(rows))
+        own = _width_edges(count), _mass_edges(cells[0], count)
+        again, pooled_mass = _resampled(cells, times, own, edges[1] if count == pooled else own[1])
         attributes.append(_quality(cells, again, own))
-        total += np.concatenate([again[: 3 * bins], pooled_mass, again[4 * bins :]])
+        if count != pooled:
+            again, pooled_mass = _resampled(cells, times, edges, edges[1])
+        total += np.concatenate([again[: 3 * pooled], pooled_mass, again[4 * pooled :]])
     return Evaluation(tuple(attributes), _quality(whole, total, edges))
+
+
+def bins_for(n: int) -> int:
+    """Fewer bins for fewer labels: about ten in each, at least two bins and at most fifteen."""
+    return int(np.clip(n // 10, 2, BINS))
 
 
 def _draws(images: int, resamples: int, seed: int) -> NDArray[np.float32]:

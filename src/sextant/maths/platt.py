@@ -23,6 +23,7 @@ SPREAD = np.array([0.15, 0.5])  # how far attributes differ from one another, be
 WORTH = 4.0  # attributes that this last guess counts for
 ROUNDS = 12
 STEPS = 4  # Newton steps a round, each starting where the last ended
+HEAVIEST = 1.0  # of the mean weight of an attribute's labels: docs/calibration.md compares others
 LONGEST = 2.0  # a Newton step on a nearly flat likelihood must not run away
 
 
@@ -71,7 +72,8 @@ def apply_line(line: Doubles, log_odds: Doubles) -> Doubles:
 def _stacked(samples: Sequence[Sample]) -> tuple[Doubles, Doubles, Doubles]:
     """All samples as rows of equal length, padded with labels of no weight.
 
-    The weights of one attribute sum to the number of equally weighted labels that would say as much (Kish).
+    Weights above the mean count as the mean: two of 25 labels that speak for nine tenths of a collection would leave the
+    others next to nothing to say. Then those of one attribute sum to the number of equal ones that say as much (Kish).
     """
     longest = max(len(sample.truth) for sample in samples)
     x, y, w = np.zeros((3, len(samples), max(longest, 1)))
@@ -79,7 +81,8 @@ def _stacked(samples: Sequence[Sample]) -> tuple[Doubles, Doubles, Doubles]:
         n = len(sample.truth)
         x[a, :n], y[a, :n] = sample.log_odds, sample.truth
         if n:
-            w[a, :n] = sample.weight * sample.weight.sum() / (sample.weight**2).sum()
+            light = np.minimum(sample.weight, HEAVIEST * sample.weight.mean())
+            w[a, :n] = light * light.sum() / (light**2).sum()
     return x, y, w
 
 
