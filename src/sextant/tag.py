@@ -83,11 +83,11 @@ def _record(edges: Edges, chosen: Vocabulary, codes: Sequence[str], center: floa
     edges.catalog.put_calibrations(edges.vectors.name, records, {c: {"from": s} for c, s in sources.items()})
 
 
-def renew(edges: Edges, codes: Sequence[str]) -> bool:
+def renew(edges: Edges, codes: Sequence[str], *, fitted: bool = False) -> bool:
     """Works the `prior` of columns out anew where what it rests on has changed; says whether any was.
 
-    Labels, and centers that a person asked for, stand in the way; but a fit that reads a background which is no more
-    begins anew from a prior.
+    Labels, and centers that a person asked for, stand in the way; but with `fitted`, a fit that reads a background
+    which is no more begins anew from a prior.
     """
     chosen = edges.vocabulary
     if chosen is None:
@@ -98,7 +98,8 @@ def renew(edges: Edges, codes: Sequence[str]) -> bool:
     due = [
         a.code
         for a in bare
-        if _nobodys(held[a.code].calibration) or reads_another_background(held[a.code].calibration, background)
+        if _nobodys(held[a.code].calibration)
+        or (fitted and reads_another_background(held[a.code].calibration, background))
     ]
 
     def stale() -> list[str]:
