@@ -242,7 +242,7 @@ class Collection(Edges):
         answered = {label.image for label in self.catalog.labels(codes)}
         before = extract.view(self, codes, answered)
         wanted = list(before.codes() if codes is None else codes)
-        view = extract.view(self, wanted, answered) if tagging.renew(self, wanted) else before
+        view = extract.view(self, wanted, answered) if tagging.renew(self, wanted, fitted=True) else before
         return judge.calibrate(view, self.catalog, wanted, before.calibrations)
 
     def evaluate(
