@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -192,8 +196,32 @@ def test_a_phrasing_is_written_as_it_would_be_typed(text: str, written: str) -> 
 
 
 PIECES = st.sampled_from(
-    [*'ab:"+-,. 7', " - ", " + ", ' "', '" ', "2:", "0.5:", " without ", " and no ", ", no ", "no ", " on a ", "people"]
-    + [" or ", "black and white", " but not ", "with ", "\t", "é", "x-y", "anyone", '""', "nan:", "\u2003"]
+    [
+        *'ab:"+-,. 7',
+        " - ",
+        " + ",
+        ' "',
+        '" ',
+        "2:",
+        "0.5:",
+        " without ",
+        " and no ",
+        ", no ",
+        "no ",
+        " on a ",
+        "people",
+        " or ",
+        "black and white",
+        " but not ",
+        "with ",
+        "\t",
+        "é",
+        "x-y",
+        "anyone",
+        '""',
+        "nan:",
+        "\u2003",
+    ]
 )
 
 
@@ -256,8 +284,22 @@ def test_what_a_phrase_asks_for_at_once(text: str, expected: tuple[str, ...]) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["car", "a car", "the car", "a photo of a cat", "ice cream", "a red panda", "golden hour", "a traffic light", "red red"]
-    + ["ein Hund am Strand", "the", "", "a cat and a cat", "swimming pool"],
+    [
+        "car",
+        "a car",
+        "the car",
+        "a photo of a cat",
+        "ice cream",
+        "a red panda",
+        "golden hour",
+        "a traffic light",
+        "red red",
+        "ein Hund am Strand",
+        "the",
+        "",
+        "a cat and a cat",
+        "swimming pool",
+    ],
 )
 def test_one_meaning_has_no_parts(text: str) -> None:
     assert parts(text) == ()
@@ -336,5 +378,31 @@ def test_negatives_given_apart_are_checked() -> None:
 def test_a_hostile_query_is_read_at_once(times: int, piece: str) -> None:
     try:
         parse((piece * times)[:2000])
-    except UsageError as error:
-        assert str(error)
+    except UsageError:
+        return
+
+
+# the page about it
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "query-language.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_words_on_the_page_is_true() -> None:
+    rows = re.findall(r"^\| (`.*`) \| `(.* - .*)` \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 8
+    for typed, written in rows:
+        for one in re.findall(r"`([^`]+)`", typed):
+            assert str(parse(one)) == written
+
+
+def test_the_refusal_on_the_page_is_what_is_said() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("a beach + 0:people")
+    assert str(caught.value) in PAGE.replace("\n    ", "\n")
+
+
+def test_the_examples_on_the_page_run() -> None:
+    (block,) = re.findall(r"^```python-console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    found = doctest.DocTestParser().get_doctest(block, {}, "query-language.md", None, 0)
+    assert len(found.examples) == 5
+    assert doctest.DocTestRunner().run(found).failed == 0

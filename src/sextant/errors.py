@@ -3,7 +3,7 @@
     SextantError
     ├── UsageError          a flag or argument that cannot be what was meant (exit status 2)
     ├── CollectionError     the folder is no collection, is locked, is newer than this program
-    ├── VocabularyError     the vocabulary file: says file, line and code
+    ├── VocabularyError     the vocabulary, or a file of expansions: says file, line and code
     ├── RuleError           a rule or filter: says the position and the nearest known name
     ├── ImageError          one image that cannot be read; becomes a `Skipped`, never ends a run
     ├── ModelError          an encoder that cannot be found, fetched, loaded or trusted
@@ -30,7 +30,7 @@ class CollectionError(SextantError):
 
 
 class VocabularyError(SextantError):
-    """The vocabulary file is wrong; the message names file, line and code."""
+    """The vocabulary, or a file of expansions, is wrong; the message names file, line and code or phrase."""
 
 
 class RuleError(SextantError):
