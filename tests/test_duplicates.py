@@ -21,6 +21,7 @@ from sextant.cli import cli
 from sextant.collection import Collection
 from sextant.demo.scenes import collection as drawn
 from sextant.errors import RuleError, UsageError
+from sextant.maths import groups
 
 DEMO_SEED = 12_400_000
 
@@ -197,12 +198,12 @@ def test_a_threshold_follows_how_alike_an_encoder_makes_images() -> None:
             np.sqrt(level) * np.eye(1, 64)
             + np.sqrt(1 - level) * np.c_[np.zeros((300, 1)), random.standard_normal((300, 63)) / np.sqrt(63)]
         )
-        return stage.threshold_of((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
+        return groups.threshold_of((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
 
     assert alike(0.5) == pytest.approx(0.98, abs=0.002)
     assert alike(0.0) == pytest.approx(0.96, abs=0.002)
     assert alike(0.95) == 0.99
-    assert stage.threshold_of(np.eye(40, dtype=np.float32)) == 0.98
+    assert groups.threshold_of(np.eye(40, dtype=np.float32)) == 0.98
 
 
 def test_series_of_the_demo_are_found(tmp_path: Path) -> None:

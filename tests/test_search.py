@@ -1,4 +1,4 @@
-"""Ranked retrieval, held against a full sort."""
+"""Directions to logits for every image of a view, and ranked retrieval, held against one product and a full sort."""
 
 from __future__ import annotations
 
@@ -10,41 +10,86 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes import FakeEncoder, many, opened
 from sextant import search, tables
-from sextant.store import Store
+from sextant.collection import Collection
+from sextant.maths import logits as maths
 from sextant.types import Floats
 from sextant.vectors import Vectors
 
-ROWS = 300
+PICTURES = 60
 
 
-def unit_rows(n: int, seed: int) -> Floats:
-    rows = np.random.default_rng(seed).normal(size=(n, 8)).astype(np.float32)
+def directions(k: int, seed: int = 1) -> Floats:
+    rows = np.random.default_rng(seed).normal(size=(k, 3)).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 @pytest.fixture(scope="module")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> Vectors:
-    table = Store(tmp_path_factory.mktemp("search")).vectors("e@1")
-    rows = unit_rows(ROWS, 0)
-    ids = [f"{(i * 7919) % 1000:04d}" for i in range(ROWS)]
-    for start in range(0, ROWS, 100):
-        part = slice(start, start + 100)
-        table.append(ids[part], rows[part], np.zeros(100, np.float32), lambda _r, _b: {}, {"encoder": "e@1"})
-    return table
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    folder = tmp_path_factory.mktemp("search")
+    many(folder / "p", PICTURES)
+    collection = opened(folder)
+    collection.add(folder / "p")
+    return collection
+
+
+def expected(photos: Collection, wanted: Floats) -> Floats:
+    """One plain product, image by image."""
+    view = photos.view()
+    ids, matrix = photos.vectors.matrix()
+    rows = dict(zip(ids, matrix, strict=True))
+    scale, bias = photos.scale
+    return np.stack([scale * (wanted @ rows[image]) + bias for image in view.ids.to_pylist()]).astype(np.float32)
 
 
 @pytest.mark.parametrize("rows", [7, 64, 8192])
-def test_logits_are_those_of_one_plain_product_whatever_the_batches(vectors: Vectors, rows: int) -> None:
-    direction, negatives = unit_rows(2, 1)[0], unit_rows(4, 2)
+def test_streamed_logits_are_those_of_one_plain_product_whatever_the_batches(photos: Collection, rows: int) -> None:
+    wanted = directions(4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Vectors.batches, "__kwdefaults__", {"rows": rows})
-        ids, found = search.logits(vectors, direction, negatives, scale=10.0, bias=-2.0)
-    names, matrix = vectors.matrix()
-    own = 10 * matrix @ direction - 2
-    rival = (10 * matrix @ negatives.T - 2).max(axis=1)
-    assert ids.to_pylist() == names
-    np.testing.assert_allclose(found, own - np.maximum(0, rival - own), atol=1e-4)
+        found = search.streamed(photos, photos.view(), wanted)
+    np.testing.assert_allclose(found, expected(photos, wanted), atol=1e-4)
+
+
+def test_vectors_in_memory_give_the_same_logits_and_their_last_bits_on_request(photos: Collection) -> None:
+    wanted, view = directions(4), photos.view()
+    found = search.logits(photos, view, wanted)
+    streamed = search.streamed(photos, view, wanted)
+    np.testing.assert_allclose(found, streamed, atol=1e-4)
+    rows = np.array([5, 0, 41, 5], np.intp)
+    np.testing.assert_array_equal(search.exact(photos, view, rows, wanted, found), streamed[rows])
+
+
+def test_vectors_too_large_for_memory_are_streamed(tmp_path: Path) -> None:
+    many(tmp_path / "p", 30)
+    photos = opened(tmp_path, resident_mb=1)
+    photos.add(tmp_path / "p")
+    view, wanted = photos.view(), directions(2)
+    assert search.resident(photos, view) is not None
+    kept = search.logits(photos, view, wanted)
+    view.memo[search.RESIDENT] = None
+    rows = np.arange(len(view), dtype=np.intp)
+    np.testing.assert_allclose(search.logits(photos, view, wanted), kept, atol=1e-4)
+    scale, bias = photos.scale
+    vectors = search.vectors_of(photos, view, rows[::-1])
+    np.testing.assert_array_equal(
+        maths.logit_matrix(vectors, wanted, scale=scale, bias=bias), search.streamed(photos, view, wanted)[::-1]
+    )
+
+
+def test_an_image_without_a_vector_has_no_logit(tmp_path: Path) -> None:
+    many(tmp_path / "p", 5)
+    photos = opened(tmp_path)
+    photos.add(tmp_path / "p")
+    view = photos.view()
+    gone = str(view.ids[2])
+    tables.delete(photos.vectors.path, "id", pa.array([gone]))
+    again = photos.view()
+    found = search.logits(photos, again, directions(2))
+    assert np.isnan(found[2]).all()
+    assert np.isfinite(np.delete(found, 2, axis=0)).all()
+    assert np.isnan(search.vectors_of(photos, again, np.array([2, 1]))[0]).all()
 
 
 @given(
@@ -61,27 +106,40 @@ def test_the_best_are_those_of_a_full_sort_ties_by_id(scores: list[float], limit
     assert found.tolist() == [k for _, _, k in ranked[:limit]]
 
 
-def test_nothing_is_found_in_nothing(tmp_path: Path) -> None:
-    ids, logits = search.logits(Store(tmp_path).vectors("e@1"), unit_rows(2, 1)[0], None, scale=1.0, bias=0.0)
-    assert (len(ids), logits.shape) == (0, (0,))
-    assert len(search.best(np.zeros(0), ids, 5, np.zeros(0, bool))) == 0
+def test_nothing_is_the_best_of_nothing() -> None:
+    assert len(search.best(np.zeros(0), pa.array([], pa.string()), 5, np.zeros(0, bool))) == 0
 
 
-def test_a_ranking_starts_again_where_a_vacuum_took_its_version(
-    vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+def test_reading_starts_again_where_a_vacuum_took_its_version(
+    photos: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    direction = unit_rows(2, 5)[0]
-    expected = search.logits(vectors, direction, None, scale=10.0, bias=0.0)[1]
+    wanted, view = directions(2, 5), photos.view()
+    right = search.streamed(photos, view, wanted)
     real, calls = Vectors.batches, 0
 
-    def batches(self: Vectors, *, rows: int = 64) -> object:
+    def batches(self: Vectors, *, rows: int = 16) -> object:
         nonlocal calls
         calls += 1
-        for k, batch in enumerate(real(self, rows=64)):
+        for k, batch in enumerate(real(self, rows=16)):
             if calls < 3 and k == 1:
                 raise tables.Vanished("gone")
             yield batch
 
     monkeypatch.setattr(Vectors, "batches", batches)
-    np.testing.assert_array_equal(search.logits(vectors, direction, None, scale=10.0, bias=0.0)[1], expected)
+    np.testing.assert_array_equal(search.streamed(photos, view, wanted), right)
     assert calls == 3
+
+
+def test_what_is_kept_goes_when_anything_is_added(tmp_path: Path) -> None:
+    many(tmp_path / "p", 5)
+    encoder = FakeEncoder()
+    photos, other = opened(tmp_path, encoder), opened(tmp_path, encoder)
+    photos.add(tmp_path / "p")
+    before = photos.view()
+    assert photos.view() is before
+    assert len(search.logits(photos, before, directions(1))) == 5
+    many(tmp_path / "q", 3, start=100)
+    other.add(tmp_path / "q")
+    assert len(search.logits(photos, photos.view(), directions(1))) == 8
+    after = photos.view()
+    assert photos.view() is after

@@ -35,13 +35,9 @@ Report = Callable[[Progress], None]
 
 SENSITIVITY = (0.95, 0.96, 0.97, 0.98, 0.99)
 MOST_FOR_TABLE = 100_000  # above this many images the sensitivity table is made on request only
-DEFAULT, MOST = 0.98, 0.99
-RELATIVE = 0.04
-FEWEST = 50  # images that say something about how far apart images are
 LIKENESS = 0.8  # cosine of two perceptual hashes from which they are of one shot
 HASH_SIDE = 64
 DARK = 0.92  # share of pixels below 20/255 from which a frame counts as dark
-SAMPLE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,7 @@ class Duplicates:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to look for. `threshold` None is chosen by `threshold_of`; `table` None is a table where that is quick."""
+    """What to look for. `threshold` None is chosen by `groups.threshold_of`; `table` None is a table where that is quick."""
 
     level: Level = "shot"
     threshold: float | None = None
@@ -176,7 +172,7 @@ def restore(edges: Edges, named: Sequence[str] = (), *, run: int | None = None) 
 def stock(edges: Edges, where: str | None = None, codes: Sequence[str] = ()) -> Stock:
     """The images that have a vector and satisfy a rule; `codes` are columns that will be asked for."""
     view, chosen = _where(edges, where, codes)
-    vectors, ids = _vectors(edges)
+    ids, vectors = edges.vectors.matrix()
     row = pc.fill_null(pc.index_in(pa.array(ids, pa.string()), value_set=view.ids), -1).to_numpy()
     known = np.r_[chosen, False][row]  # a vector without an image is row -1
     if not known.all():
@@ -204,31 +200,6 @@ def quality(view: View) -> NDArray[np.float64]:
     return np.asarray(np.log2(1 + facts["sharpness"]) + np.log2(pixels) - 100.0 * (facts["darkness"] >= DARK))
 
 
-def threshold_of(vectors: Floats) -> float:
-    """The cosine from which two images count as one scene, by how alike this encoder makes the collection's images.
-
-    With m the median cosine of two images, 1 − .04 · (1 − m), at most .99: .98 at m = .5, as CLIP has it, .967 at .17.
-    Below 50 images .98. The share .04 was chosen on drawn bursts.
-    """
-    if len(vectors) < FEWEST:
-        return DEFAULT
-    sample = vectors[np.unique(np.linspace(0, len(vectors) - 1, SAMPLE).astype(np.intp))]
-    middle = float(np.nanmedian((sample @ sample.T)[np.triu_indices(len(sample), 1)]))
-    return round(min(MOST, 1 - RELATIVE * (1 - middle)), 4)
-
-
-def _vectors(edges: Edges) -> tuple[Floats, list[str]]:
-    """All vectors (n, dim) and their ids; a batch at a time, so that memory holds them once."""
-    held = edges.vectors
-    ids: list[str] = []
-    out = np.empty((len(held) if held.exists() else 0, held.dim), np.float32)
-    for names, rows in held.batches():
-        rows = rows[: len(out) - len(ids)]  # another process may have added some meanwhile
-        out[len(ids) : len(ids) + len(rows)] = rows
-        ids += names[: len(rows)]
-    return out[: len(ids)], ids
-
-
 def _exact(edges: Edges, request: Request) -> Duplicates:
     view, chosen = _where(edges, request.where)
     chosen = chosen & (view.copies > 1)
@@ -243,7 +214,7 @@ def _exact(edges: Edges, request: Request) -> Duplicates:
 
 def _near(edges: Edges, request: Request, progress: Report | None) -> Duplicates:
     held = stock(edges, request.where)
-    threshold = threshold_of(held.vectors) if request.threshold is None else request.threshold
+    threshold = near.threshold_of(held.vectors) if request.threshold is None else request.threshold
     order, heard = held.best_first(), _heard(progress, len(held))
     wants_table = request.table if request.table is not None else len(held) <= MOST_FOR_TABLE
     thresholds = SENSITIVITY if wants_table else ()

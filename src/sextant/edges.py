@@ -22,6 +22,7 @@ from sextant.manifest import Manifest
 from sextant.maths import rules
 from sextant.settings import Settings
 from sextant.store import Store, Vectors
+from sextant.tables import Vanished, steadily
 from sextant.types import Encoder
 from sextant.view import KINDS, View
 from sextant.vocabulary import Vocabulary, did_you_mean
@@ -36,15 +37,19 @@ class Edges:
         self.settings = settings
         self.encoders = Encoders(folder, settings, loader)
         self.store = Store(folder / manifest.FOLDER)
+        self._manifest: tuple[object, Manifest] | None = None
         self._seen: tuple[object, View] | None = None
         self._parsed: tuple[tuple[str, str], Vocabulary] | None = None
 
     @property
     def manifest(self) -> Manifest:
         """What the collection is, read anew: another process may have switched the encoder."""
-        if self.new and not manifest.exists(self.folder):
+        changed = manifest.changed(self.folder)
+        if self.new and changed is None:
             return Manifest()
-        return manifest.read(self.folder)
+        if self._manifest is None or self._manifest[0] != changed:
+            self._manifest = (changed, manifest.read(self.folder))
+        return self._manifest[1]
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -138,17 +143,25 @@ class Edges:
 
         As long as nothing is written, by this process or another, it is the same view as before.
         """
+        asked = list(codes)
+        return steadily(lambda: self._view(asked))
+
+    def _view(self, codes: Iterable[str]) -> View:
         vectors = self.vectors
         moment = (vectors.name, self.store.moment(vectors.name), self.catalog.changes())
         seen = self._seen
         if seen is None or seen[0] != moment:
-            seen = (moment, View(self.store, self.catalog, vectors, self.vocabulary, codes, score=self.score))
-            self._seen = seen
-        else:
+            view = View(self.store, self.catalog, vectors, self.vocabulary, codes, score=self.score)
+            self._seen = (moment, view)
+            return view
+        try:
             seen[1].read(codes)
+        except Vanished:
+            self._seen = None
+            raise
         return seen[1]
 
-    def score(self, view: View, phrase: str) -> NDArray[np.float64]:
+    def score(self, view: View, phrase: str) -> NDArray[np.float64]:  # noqa: ARG002 – for `Collection`, which knows how
         """The confidences (n,) of a phrase that has no column, in the order of a view."""
         raise UsageError(f"nothing here can judge the phrase {phrase!r}")
 

@@ -1,71 +1,131 @@
-"""`search` and `similar`: from a phrase or a picture to the images of a collection, ranked; or "nothing here"."""
+"""`search` and `similar`: from words or a picture to the images of a collection, ranked; or "nothing here".
+
+What a question means for each image comes from `question`. Here it is filtered, joined with a person's words and with
+a picture, thinned of near-duplicates, ranked and told.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import floor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sextant import columns, embedding, prior
+from sextant import embedding, question
 from sextant import search as ranking
-from sextant.columns import Direction
 from sextant.edges import Edges
 from sextant.errors import UsageError
-from sextant.maths import calibration as curves
-from sextant.maths import rules
+from sextant.maths import diversity, groups, rules
+from sextant.maths import ranking as fusion
+from sextant.question import Answer, Doubles
 from sextant.types import Floats, Hit, SearchResult
 from sextant.view import KINDS, View
 from sextant.vocabulary import Thresholds
 
-MOST_CHARACTERS = 2000
+MOST_BY_WORDS = 200
+"""Images that a person's words may bring into a ranking."""
+POOL = 5
+"""How many times the wanted hits are looked at where near-duplicates are folded or differing ones preferred."""
+SLACK = 1e-2  # of log-odds: what the float32 of vectors in memory can move a score by
+FINISH = 5000  # rows at most that are computed again to the last bit
+ALIKE = "cosine of near-duplicates"
+
+Rows = NDArray[np.intp]
 
 
-def search(
-    edges: Edges, text: str, *, negatives: Sequence[str], limit: int, where: str | None, threshold: float
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a search answers.
+
+    `where` is a rule every hit satisfies, `threshold` a confidence. `expand` also asks in the words of the expansion
+    dictionary; `words` joins what people's tags and descriptions say. `image` is a picture that hits should resemble
+    too, by a share of `likeness`. `fold` shows one of several near-duplicates, by a cosine where it is a number;
+    `diversity` from 0, the plain order, to 1 prefers hits that differ.
+    """
+
+    negatives: Sequence[str] = ()
+    limit: int = 20
+    where: str | None = None
+    threshold: float = 0.0
+    expand: bool = True
+    words: bool = True
+    image: str | None = None
+    likeness: float = 0.5
+    fold: bool | float = False
+    diversity: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise UsageError(f"limit must be at least 1, not {self.limit}")
+        for name in ("threshold", "likeness", "diversity"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
+        if not isinstance(self.fold, bool) and not 0 < self.fold <= 1:
+            raise UsageError(f"near-duplicates are folded by a cosine above 0 and at most 1, not {self.fold}")
+
+
+def search(edges: Edges, text: str, options: Options) -> SearchResult:
+    """The images most likely to show what is asked, judged by the same prior as unlabelled columns.
+
+    Raises:
+        UsageError: the text, an option or the rule cannot be used; no such picture.
+    """
+    asked = question.question(edges, text, options.negatives, expand=options.expand)
+    view, chosen = _where(edges, options.where)
+    chosen &= ~view.out_of_sight
+    found = question.answer(edges, view, asked)
+    said = _said(edges, view, asked, chosen) if options.words else np.zeros(0, np.intp)
+    rows = _ranked(edges, view, found, said, chosen, options)
+    best = ranking.candidates(found.score, 1, chosen)
+    top = float(found.confidence[best].max()) if len(best) else None
+    hints = [*asked.phrasing.remarks, *([] if len(said) else _hints(view, options.where, top))]
+    spoken = np.isin(rows, said)
+    kept = (found.confidence[rows] >= options.threshold) | spoken
+    rows, folded = _folded(edges, view, rows[kept], options)
+    hits = _hits(edges, view, found, rows, folded, set(said.tolist()))
+    terms = " + ".join(term.text for term in asked.phrasing.positives)
+    return SearchResult(text.strip(), found.judge.state, hits, tuple(hints), terms)
+
+
+def similar(
+    edges: Edges, image: str, *, limit: int, where: str | None, fold: bool | float = False
 ) -> SearchResult:
-    """The images most likely to show a phrase, judged by the same prior as unlabelled columns."""
-    phrase = text.strip()
-    if not phrase:
-        raise UsageError("say what to search for: the query is empty")
-    if len(phrase) > MOST_CHARACTERS:
-        raise UsageError(f"the query has {len(phrase)} characters; an encoder reads a sentence, not a book")
-    direction = columns.directions_of([phrase], list(negatives), edges.phrases())
-    view, chosen = _where(edges, where, limit)
-    values = _aligned(edges, view, direction)
-    curve = prior.Unlabelled(edges).curve(values, view.background)
-    confidence = curves.confidence(curve, values, view.background)
-    rows = ranking.best(curves.log_odds(curve, values, view.background), view.ids, limit, chosen)
-    hints = _hints(view, where, float(confidence[rows[0]]) if len(rows) else None)
-    rows = rows[confidence[rows] >= threshold]
-    state = "uncalibrated" if curve.kind == "fixed" else "prior"
-    return SearchResult(phrase, state, _hits(edges, view, rows, values, confidence, phrase), hints)
-
-
-def similar(edges: Edges, image: str, *, limit: int, where: str | None) -> SearchResult:
     """The images most like one picture; the picture itself is left out."""
-    view, chosen = _where(edges, where, limit)
-    found = view.find(image)
-    vector = edges.vectors.vector(found) if found else None
-    if vector is None:
-        path = Path(image).expanduser()
-        if not path.is_file():
-            raise UsageError(f"no image '{image}' in the collection, and no such file")
-        found, vector = embedding.embed_file(path, edges.encoder())
-    values = _aligned(edges, view, Direction(vector, None))
+    options = Options(limit=limit, where=where, fold=fold)
+    view, chosen = _where(edges, where)
+    chosen &= ~view.out_of_sight
+    found, vector = _picture(edges, view, image)
+    logits = ranking.logits(edges, view, vector[None, :])
     if found in view.places:
         chosen[view.places[found]] = False
-    rows = ranking.best(values.astype(np.float64), view.ids, limit, chosen)
-    hints = () if len(rows) else _hints(view, where, None)
-    return SearchResult(image, "likeness", _hits(edges, view, rows, values, None, image), hints)
+    rows = _best(logits[:, 0].astype(np.float64), view, chosen, _pool(options))
+    logits_of_rows = ranking.exact(edges, view, rows, vector[None, :], logits)[:, 0]
+    rows = rows[ranking.order(logits_of_rows.astype(np.float64), view.ids.take(pa.array(rows)))]
+    rows, folded = _folded(edges, view, rows, options)
+    values = ranking.exact(edges, view, rows, vector[None, :], logits)[:, 0]
+    scale, bias = edges.scale
+    hits = tuple(
+        Hit(
+            id=str(view.ids[row]),
+            path=str(view.paths[row]),
+            cosine=(float(value) - bias) / scale,
+            logit=float(value),
+            confidence=None,
+            matched=image,
+            folded=_paths(view, folded.get(row, ())),
+        )
+        for row, value in zip(rows.tolist(), values.tolist(), strict=True)
+    )
+    return SearchResult(image, "likeness", hits, () if hits else tuple(_hints(view, where, None)))
 
 
-def _where(edges: Edges, where: str | None, limit: int) -> tuple[View, NDArray[np.bool_]]:
+def _where(edges: Edges, where: str | None) -> tuple[View, NDArray[np.bool_]]:
     """A view of all images, and which of them satisfy a rule."""
-    if limit < 1:
-        raise UsageError(f"limit must be at least 1, not {limit}")
     if where is None:
         view = edges.view()
         return view, np.ones(len(view), np.bool_)
@@ -74,40 +134,141 @@ def _where(edges: Edges, where: str | None, limit: int) -> tuple[View, NDArray[n
     return view, view.mask(parsed)
 
 
-def _aligned(edges: Edges, view: View, direction: Direction) -> Floats:
-    """A direction's logits in the order of a view."""
-    scale, bias = edges.scale
-    ids, values = ranking.logits(edges.vectors, direction.positive, direction.negatives, scale=scale, bias=bias)
-    return view.aligned(ids, values)
+def _picture(edges: Edges, view: View, image: str) -> tuple[str, Floats]:
+    """The id and vector (dim,) of an image of the collection, or of a file elsewhere."""
+    found = view.find(image)
+    vector = edges.vectors.vector(found) if found else None
+    if found is not None and vector is not None:
+        return found, vector
+    path = Path(image).expanduser()
+    if not path.is_file():
+        raise UsageError(f"no image '{image}' in the collection, and no such file")
+    return embedding.embed_file(path, edges.encoder())
+
+
+def _said(edges: Edges, view: View, asked: question.Question, chosen: NDArray[np.bool_]) -> Rows:
+    """The rows whose tags or descriptions say what is asked, best first; none where something is to be absent."""
+    if asked.phrasing.negatives:
+        return np.zeros(0, np.intp)
+    matches = edges.catalog.match_words(" ".join(term.text for term in asked.phrasing.positives), MOST_BY_WORDS)
+    if not matches:
+        return np.zeros(0, np.intp)
+    rows = pc.index_in(pa.array([image for image, _ in matches], pa.string()), value_set=view.ids)
+    there = np.asarray(pc.fill_null(rows, -1).to_numpy(), np.intp)
+    there = there[there >= 0]
+    return np.asarray(there[chosen[there]], np.intp)
+
+
+def _ranked(
+    edges: Edges, view: View, found: Answer, said: Rows, chosen: NDArray[np.bool_], options: Options
+) -> Rows:
+    """Rows from the best on, more than are wanted where some may be folded."""
+    limit = max(_pool(options), MOST_BY_WORDS if len(said) else 0)
+    if options.image is None:
+        rows = _best(found.score, view, chosen, limit)
+        exact = ranking.exact(edges, view, rows, found.directions, found.logits)
+        score, _ = found.judge.judged(exact, view.background[rows])
+    else:
+        every = _resembling(edges, view, found, chosen, options)
+        rows = _best(every, view, chosen, limit)
+        score = every[rows]
+    rows = rows[ranking.order(score, view.ids.take(pa.array(rows)))]
+    return np.asarray(fusion.fuse([rows, said]), np.intp) if len(said) else rows
+
+
+def _best(score: Doubles, view: View, chosen: NDArray[np.bool_], limit: int) -> Rows:
+    """The best rows, and those that could be among them but for the last digits."""
+    rows = ranking.candidates(score, limit, chosen, slack=SLACK)
+    return rows if len(rows) <= max(FINISH, limit) else ranking.best(score, view.ids, max(FINISH, limit), chosen)
+
+
+def _pool(options: Options) -> int:
+    return options.limit * (POOL if options.fold or options.diversity else 1)
+
+
+def _resembling(edges: Edges, view: View, found: Answer, chosen: NDArray[np.bool_], options: Options) -> Doubles:
+    """A score (n,) of both: where an image stands by the words and by its likeness to the picture, as normal scores."""
+    own, vector = _picture(edges, view, options.image or "")
+    if own in view.places:
+        chosen[view.places[own]] = False
+    like = ranking.logits(edges, view, vector[None, :])[:, 0].astype(np.float64)
+    return np.asarray(options.likeness * _standing(like) + (1 - options.likeness) * _standing(found.score))
+
+
+def _standing(values: Doubles) -> Doubles:
+    """Normal scores (n,) by rank (van der Waerden): of one scale, whatever the values are; NaN stays NaN."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    known = np.count_nonzero(~np.isnan(values))
+    return np.asarray(ndtri((rankdata(values, nan_policy="omit") - 0.5) / max(known, 1)))
+
+
+def _folded(edges: Edges, view: View, rows: Rows, options: Options) -> tuple[Rows, dict[int, tuple[int, ...]]]:
+    """At most `limit` rows in their order, and for each the rows that it stands for."""
+    if not options.fold and not options.diversity:
+        return rows[: options.limit], {}
+    vectors = ranking.vectors_of(edges, view, rows)
+    behind: dict[int, tuple[int, ...]] = {}
+    if options.fold:
+        threshold = _alike(edges, view) if options.fold is True else options.fold
+        (leaders,) = groups.groups(vectors, [float(threshold)], order=np.arange(len(rows)))
+        for place, leader in enumerate(leaders.tolist()):
+            if place != leader:
+                behind[int(rows[leader])] = (*behind.get(int(rows[leader]), ()), int(rows[place]))
+        first = np.flatnonzero(leaders == np.arange(len(rows)))
+        rows, vectors = rows[first], vectors[first]
+    if options.diversity:
+        quality = 1.0 - np.arange(len(rows)) / max(len(rows), 1)
+        rows = rows[diversity.relevant(vectors, options.limit, quality, 1 - options.diversity)]
+    return rows[: options.limit], behind
+
+
+def _alike(edges: Edges, view: View) -> float:
+    """The cosine from which two images of this collection count as near-duplicates, kept as long as the view lasts."""
+    if ALIKE not in view.memo:
+        view.memo[ALIKE] = groups.threshold_of(edges.vectors.sample(groups.SAMPLED))
+    return float(view.memo[ALIKE])
 
 
 def _hits(
     edges: Edges,
     view: View,
-    rows: NDArray[np.intp],
-    values: Floats,
-    confidence: NDArray[np.float64] | None,
-    matched: str,
+    found: Answer,
+    rows: Rows,
+    folded: dict[int, tuple[int, ...]],
+    said: set[int],
 ) -> tuple[Hit, ...]:
     scale, bias = edges.scale
+    table = ranking.exact(edges, view, rows, found.directions, found.logits)
+    _, confidence = found.judge.judged(table, view.background[rows])
+    values = found.judge.positive_logits(table)
+    margins = found.judge.margins((table.astype(np.float64) - bias) / scale)
     return tuple(
         Hit(
             id=str(view.ids[row]),
             path=str(view.paths[row]),
-            cosine=(float(values[row]) - bias) / scale,
-            logit=float(values[row]),
-            confidence=None if confidence is None else float(confidence[row]),
+            cosine=(float(values[k]) - bias) / scale,
+            logit=float(values[k]),
+            confidence=float(confidence[k]),
             matched=matched,
+            margin=None if margins is None else float(margins[k]),
+            said=row in said,
+            folded=_paths(view, folded.get(row, ())),
         )
-        for row in rows.tolist()
+        for k, (row, matched) in enumerate(zip(rows.tolist(), found.judge.matched(table), strict=True))
     )
 
 
-def _hints(view: View, where: str | None, top: float | None) -> tuple[str, ...]:
+def _paths(view: View, rows: Sequence[int]) -> tuple[str, ...]:
+    return tuple(str(view.paths[row]) for row in rows)
+
+
+def _hints(view: View, where: str | None, top: float | None) -> list[str]:
     if not len(view):
-        return ("the collection has no images: sextant add FOLDER",)
+        return ["the collection has no images: sextant add FOLDER"]
     if top is None:
-        return (f"no image satisfies the rule: {where}",) if where else ()
+        return [f"no image satisfies the rule: {where}"] if where else []
     if top < Thresholds().tentative:
-        return (f"nothing here is likely to show this: the best has confidence {floor(top * 1000) / 1000:.3f}",)
-    return ()
+        return [f"nothing here is likely to show this: the best has confidence {floor(top * 1000) / 1000:.3f}"]
+    return []

@@ -48,6 +48,15 @@ def exists(folder: Path) -> bool:
     return os.path.isfile(folder / FOLDER / "collection.json")  # noqa: PTH113 – Path.is_file raises where it may not look
 
 
+def changed(folder: Path) -> tuple[int, int, int] | None:
+    """What differs whenever the manifest was written anew; None where there is none."""
+    try:
+        found = (folder / FOLDER / "collection.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def read(folder: Path) -> Manifest:
     """The manifest of the collection in `folder`.
 

@@ -41,6 +41,8 @@ class Settings:
     """Finished images are written at least this often, in seconds."""
     memory_mb: int = 1024
     """What one SQL statement may use, in MiB."""
+    resident_mb: int = 1024
+    """Vectors up to this size, in MiB, are kept in memory between questions; larger ones are read for each."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property

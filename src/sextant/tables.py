@@ -40,7 +40,8 @@ def exists(path: Path) -> bool:
 def moment(path: Path) -> tuple[tuple[str, int], ...]:
     """What changes with every commit, read without opening the table: names and times of the versions there are."""
     try:
-        found = sorted((entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(path / "_versions"))
+        with os.scandir(path / "_versions") as entries:
+            found = sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries)
     except FileNotFoundError:  # no table yet, or a vacuum that takes a version away at this moment
         return ()
     return (*found[:1], *found[-1:])

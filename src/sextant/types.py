@@ -192,7 +192,9 @@ class Prompts:
 class Hit:
     """One image of an answer. `matched` is the prompt, or the image, that it resembles.
 
-    `confidence` is None for a likeness of pictures, which is no probability of anything.
+    `confidence` is None for a likeness of pictures, which is no probability of anything. `margin` is the highest cosine
+    with a positive prompt less the highest with a negative one, None without a negative. `said` tells that a person's
+    tags or description say it. `folded` are the paths of near-duplicates that it stands for.
     """
 
     id: str
@@ -201,16 +203,25 @@ class Hit:
     logit: float
     confidence: float | None
     matched: str
+    margin: float | None = None
+    said: bool = False
+    folded: tuple[str, ...] = ()
+
+    @property
+    def clip_score(self) -> float:
+        """CLIPScore, max(100 · cosine, 0) (Hessel et al. 2021, with their weight at 1 and in per cent)."""
+        return max(100.0 * self.cosine, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A ranked answer; `state` says what its confidences are worth."""
+    """A ranked answer; `state` says what its confidences are worth. `asked` are the query's positive terms, joined."""
 
     query: str
     state: str
     hits: tuple[Hit, ...]
     hints: tuple[str, ...] = ()
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,16 +116,18 @@ class Vectors:
         return Snapshot({}, empty, empty.select)
 
     def matrix(self) -> tuple[list[str], Floats]:
-        """All ids and the (n, dim) float32 matrix of their vectors."""
-        if not self.exists():
-            return [], np.zeros((0, 0), np.float32)
-        table = tables.table(self.path, self._schema(), ["id", "vector"])
-        out = np.empty((table.num_rows, self.dim), np.float32)
-        row = 0
-        for chunk in table["vector"].chunks:
-            out[row : row + len(chunk)] = _rows(chunk)
-            row += len(chunk)
-        return table["id"].to_pylist(), out
+        """All ids and the (n, dim) float32 matrix of their vectors, which memory never holds twice."""
+
+        def read() -> tuple[list[str], Floats]:
+            ids: list[str] = []
+            out = np.empty((len(self), self.dim), np.float32)
+            for names, rows in self.batches():
+                rows = rows[: len(out) - len(ids)]  # another process may have added some meanwhile
+                out[len(ids) : len(ids) + len(rows)] = rows
+                ids += names[: len(rows)]
+            return ids, out[: len(ids)]
+
+        return tables.steadily(read)
 
     def sample(self, count: int) -> Floats:
         """The vectors (at most `count`, dim) of rows spread evenly over the table."""
@@ -141,17 +143,23 @@ class Vectors:
         return np.concatenate([_rows(chunk) for chunk in tables.steadily(read)["vector"].chunks])
 
     def vector(self, image: str) -> Floats | None:
-        """The vector of one image, or None."""
+        """The vector (dim,) of one image, or None."""
+        ids, rows = self.some([image])
+        return rows[0] if ids else None
+
+    def some(self, images: Sequence[str]) -> tuple[list[str], Floats]:
+        """The vectors (m, dim) of those of these images that have one, and their ids."""
         if not self.exists():
-            return None
+            return [], np.zeros((0, 0), np.float32)
 
         def read() -> pa.Table:
             with tables.reading(self.path):
-                scanner = tables.opened(self.path).scanner(columns=["vector"], filter=pc.field("id") == image)
-                return scanner.to_table()
+                wanted = pc.field("id").isin(list(images))
+                return tables.opened(self.path).scanner(columns=["id", "vector"], filter=wanted).to_table()
 
         found = tables.steadily(read)
-        return np.asarray(found["vector"][0].as_py(), np.float32) if found.num_rows else None
+        empty = np.zeros((0, self.dim), np.float32)
+        return found["id"].to_pylist(), np.concatenate([empty, *(_rows(chunk) for chunk in found["vector"].chunks)])
 
     def unknown(self, codes: Sequence[str]) -> dict[str, int]:
         """How many rows of each column have no value."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sextant.types import Hit, Rows, SearchResult
 
 HITS = 20
+CSV_COLUMNS = ("id", "path", "cosine", "logit", "confidence", "matched", "margin", "said", "folded", "clip_score")
 REMARKS = {
     "uncalibrated": "confidences are uncalibrated: trust their order, not their size",
     "prior": "confidences are a prior: nobody has labelled anything for this phrase",
@@ -127,28 +128,48 @@ def ranked(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def folding(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that fold near-duplicates."""
+    for option in (
+        click.option("--fold-at", type=click.FloatRange(0, 1, min_open=True), metavar="COSINE",
+                     help="Fold from this cosine on; --fold chooses one by the collection."),
+        click.option("--fold", is_flag=True, help="Show one of several near-duplicates."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @verb(
     examples="""
     sextant search "a sunset over the sea"
-    sextant search "a red car" --not "a toy car" -k 50
-    sextant search "a portrait" --where "width > 2000 and not drawing" --threshold 0.5
+    sextant search "a beach without people" -k 50
+    sextant search "a castle + snow - 2:people" --where "width > 2000 and not drawing" --threshold 0.5
+    sextant search "at night" --image harbour.jpg --likeness 0.6
+    sextant search "a portrait" --fold --diversity 0.3
     """,
 )
 @click.argument("text")
-@click.option("--not", "negatives", metavar="PHRASE", multiple=True, help="What it must not resemble more; repeatable.")
+@click.option("--not", "negatives", metavar="PHRASE", multiple=True, help="What must not be seen; repeatable.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Leave out what is less sure.")
+@click.option("--image", metavar="IMAGE", type=click.Path(), help="A picture that the hits should resemble as well.")
+@click.option("--likeness", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="W",
+              help="What the picture counts beside the words.")
+@click.option("--expand/--no-expand", default=True, help="Ask in other words for the same as well.", show_default=True)
+@click.option("--words/--no-words", default=True, help="Join what tags and descriptions say.", show_default=True)
+@folding
+@click.option("--diversity", type=click.FloatRange(0, 1), default=0.0, metavar="D",
+              help="Prefer hits that differ; 0 is the plain order.")
 @ranked
 @paths_options
-def search(
-    run: Invocation, text: str, negatives: tuple[str, ...], threshold: float, limit: int, where: str | None
-) -> None:
-    """Rank images by how well they fit a phrase.
+def search(run: Invocation, text: str, fold: bool | float, fold_at: float | None, **options: Any) -> None:
+    """Rank images by how well they fit what is asked.
 
-    Every image is compared, exactly. The state says what the confidences are worth.
+    Every image is compared, exactly. Terms are joined with " + " and taken away with " - ", each with a weight before a
+    colon if wanted; "without people" says the same in words. The state says what the confidences are worth.
     """
     with run.collection() as photos:
-        found = photos.search(text, negatives=negatives, limit=limit, where=where, threshold=threshold)
-        _print_found(run, photos, found)
+        found = photos.search(text, fold=fold_at or fold, **options)
+        print_found(run, photos, found)
 
 
 @verb(
@@ -158,25 +179,28 @@ def search(
     """,
 )
 @click.argument("image", type=click.Path())
+@folding
 @ranked
 @paths_options
-def similar(run: Invocation, image: str, limit: int, where: str | None) -> None:
+def similar(
+    run: Invocation, image: str, limit: int, where: str | None, fold: bool, fold_at: float | None
+) -> None:
     """Rank images by how much they resemble another.
 
     IMAGE is an id or path of the collection, or any image file. It is left out of the answer itself.
     """
     with run.collection() as photos:
-        _print_found(run, photos, photos.similar(image, limit=limit, where=where))
+        print_found(run, photos, photos.similar(image, limit=limit, where=where, fold=fold_at or fold))
 
 
-def _print_found(run: Invocation, photos: Collection, found: SearchResult) -> None:
-    hits = [asdict(hit) for hit in found.hits]
+def print_found(run: Invocation, photos: Collection, found: SearchResult) -> None:
+    """A ranked answer in the form that was asked for."""
+    hits = [{**asdict(hit), "clip_score": hit.clip_score} for hit in found.hits]
     match run.form:
         case "json":
             output.write_json({"query": found.query, "state": found.state, "hits": hits, "hints": list(found.hints)})
         case "csv":
-            names = ("id", "path", "cosine", "logit", "confidence", "matched")
-            output.write_csv(output.rows_of(hits, names))
+            output.write_csv(output.rows_of([{**hit, "folded": "; ".join(hit["folded"])} for hit in hits], CSV_COLUMNS))
         case "paths":
             _print_paths(run, photos, [hit.path for hit in found.hits])
         case "table":
@@ -188,16 +212,28 @@ def _print_hits(found: SearchResult) -> None:
     sure = any(hit.confidence is not None for hit in found.hits)
     headings = [Heading("path"), Heading("cosine", "right")]
     headings += [Heading("logit", "right"), Heading("confidence", "right")] if sure else []
+    asides = [_aside(found, hit) for hit in found.hits]
+    headings += [Heading("why")] if any(asides) else []
 
-    def cells(hit: Hit) -> list[Cell]:
+    def cells(hit: Hit, aside: str) -> list[Cell]:
         row: list[Cell] = [output.plain(hit.path), output.number(hit.cosine)]
-        return [*row, f"{hit.logit:.2f}", output.confidence(hit.confidence)] if sure else row
+        row += [f"{hit.logit:.2f}", output.confidence(hit.confidence)] if sure else []
+        return [*row, output.plain(aside)] if any(asides) else row
 
     if found.hits:
-        output.write_table(headings, map(cells, found.hits))
+        output.write_table(headings, map(cells, found.hits, asides))
     elif not found.hints:
         output.note("nothing here")
     for hint in found.hints:
         output.note(output.plain(hint))
     if sure and found.state in REMARKS:
         output.note(REMARKS[found.state])
+
+
+def _aside(found: SearchResult, hit: Hit) -> str:
+    """What else is to be said of a hit: other words that fit it better, a person's words, what it stands for."""
+    said = ["by its tags or description"] if hit.said else []
+    other = hit.confidence is not None and hit.matched != found.asked
+    said += [f"as {hit.matched}"] if other and not hit.said else []
+    said += [f"and {output.amount(len(hit.folded), 'near-duplicate')}"] if hit.folded else []
+    return ", ".join(said)

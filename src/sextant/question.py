@@ -1,0 +1,239 @@
+"""A question in words becomes, for every image, logits, log-odds and a confidence: what `search` ranks by.
+
+Every term is read as a column that nobody has labelled, by the same prior. A term may be said in several ways
+(variants): an image counts by the best of them, each lowered to the level of the term itself and by its weight. Several
+terms must all hold, and no negative may: their probabilities are multiplied as if they were independent. Knows nothing
+of filters, ranks or people's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sextant import expansion, phrasing, prior, search
+from sextant.edges import Edges
+from sextant.expansion import Expansions, Variant
+from sextant.maths import calibration as curves
+from sextant.maths.calibration import Calibration
+from sextant.phrasing import Phrasing
+from sextant.types import Floats
+from sextant.view import View
+
+Doubles = NDArray[np.float64]
+
+VARIANTS = 10
+PARTS = 0.5
+"""How much the weakest part of a phrase weighs beside the whole: `a red car` must show something red, and a car."""
+LEVEL_ROWS = 2000
+"""Images that say where a phrase's own level lies."""
+UNLABELLED = "prior of columns that nobody has labelled"
+EXPANSIONS = "expansions.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: a phrasing, and the variants of each of its positive terms, the term itself first."""
+
+    phrasing: Phrasing
+    variants: tuple[tuple[Variant, ...], ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Everything to be encoded, each once."""
+        spoken = [v.text for variants in self.variants for v in variants]
+        return tuple(dict.fromkeys([*spoken, *self.phrasing.parts, *(t.text for t in self.phrasing.negatives)]))
+
+
+def question(edges: Edges, text: str, negatives: Sequence[str] = (), *, expand: bool = True) -> Question:
+    """A question as a person typed it; with `expand`, each term also in the words of the expansion dictionary.
+
+    A collection's own dictionary is `expansions.yaml` in its `.sextant` folder.
+
+    Raises:
+        UsageError: the text cannot be read, or the dictionary.
+    """
+    asked = phrasing.parse(text, negatives)
+    if not expand:
+        return Question(asked, tuple((Variant(t.text, 1.0, None),) for t in asked.positives))
+    known = dictionary(edges.store.root / EXPANSIONS)
+    return Question(asked, tuple(known.variants(t.text, VARIANTS) for t in asked.positives))
+
+
+def dictionary(own: Path) -> Expansions:
+    """The expansion dictionary, with a collection's own file where there is one; read again when that changes."""
+    return _loaded(own, own.stat().st_mtime_ns) if own.is_file() else _loaded(None, 0)
+
+
+@lru_cache(maxsize=8)
+def _loaded(own: Path | None, _changed: int) -> Expansions:
+    return expansion.load(own)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term as it is judged: columns of logits, what is added to each, and the curve of their best."""
+
+    columns: NDArray[np.intp]
+    shifts: Doubles
+    parts: NDArray[np.intp]
+    part_shifts: Doubles
+    curve: Calibration
+    weight: float
+
+    def logits(self, table: Doubles) -> Doubles:
+        """The term's logit (m,) from those of all texts (m, k)."""
+        return _combined(table, self.columns, self.shifts, self.parts, self.part_shifts)
+
+    def matched(self, table: Doubles) -> NDArray[np.intp]:
+        """The column (m,) of the variant that fits each image best."""
+        return np.asarray(self.columns[np.argmax(table[:, self.columns] + self.shifts, axis=1)])
+
+
+class Judge:
+    """How images are judged by one question: fitted on a whole collection, then applied to any of its rows."""
+
+    def __init__(self, asked: Question, unlabelled: prior.Unlabelled, logits: Floats, background: Floats) -> None:
+        self.question = asked
+        self.texts = asked.texts
+        self._column = {text: i for i, text in enumerate(self.texts)}
+        self._unlabelled = unlabelled
+        table = np.asarray(logits, np.float64)
+        step = max(1, len(table) // LEVEL_ROWS)
+        finite = table[::step][np.isfinite(table[::step]).all(axis=1)]
+        self._medians = np.median(finite, axis=0) if len(finite) else np.zeros(len(self.texts))
+        parts = asked.phrasing.parts
+        self.positives = [
+            self._term([(v.text, v.weight) for v in variants], parts, term.weight, table, background)
+            for term, variants in zip(asked.phrasing.positives, asked.variants, strict=True)
+        ]
+        self.negatives = [
+            self._term([(term.text, 1.0)], (), term.weight, table, background) for term in asked.phrasing.negatives
+        ]
+
+    @cached_property
+    def state(self) -> str:
+        """What the confidences are worth."""
+        kinds = {term.curve.kind for term in (*self.positives, *self.negatives)}
+        return "uncalibrated" if "fixed" in kinds else "prior"
+
+    def _term(
+        self,
+        spoken: Sequence[tuple[str, float]],
+        parts: Sequence[str],
+        weight: float,
+        table: Doubles,
+        background: Floats,
+    ) -> Term:
+        columns = np.array([self._column[text] for text, _ in spoken], np.intp)
+        beside = np.array([self._column[text] for text in parts], np.intp)
+        shifts = np.log([w for _, w in spoken]) * self._unit
+        rise, part_shifts = (self._medians[columns[0]] - self._medians[own] for own in (columns, beside))
+        if self._trusted:
+            rise, part_shifts = np.minimum(rise, 0.0), np.zeros(len(beside))
+        shifts = shifts + rise
+        values = _combined(table, columns, shifts, beside, part_shifts)
+        curve = self._unlabelled.curve(values, background)
+        return Term(columns, shifts, beside, part_shifts, curve, weight)
+
+    @property
+    def _trusted(self) -> bool:
+        """Whether logits are log-odds as they stand; then a variant is never raised, lowered where it fits too many."""
+        return not self._unlabelled.known or self._unlabelled.card.native is not None
+
+    @property
+    def _unit(self) -> float:
+        """Logits that are worth about one unit of log-odds."""
+        if not self._unlabelled.known:
+            return float(curves.fixed().params["scale"])
+        card = self._unlabelled.card
+        if card.native is not None:
+            return 1.0 / max(card.native[0], 1e-6)
+        level = self._unlabelled.level
+        return level.spread if level else 1.0
+
+    def judged(self, logits: Floats, background: Floats) -> tuple[Doubles, Doubles]:
+        """What to rank by, and the confidence, of images by their logits (m, k) and background (m,).
+
+        Weights change the order alone: the confidence is that of every positive term holding, and no negative one.
+        """
+        table = np.asarray(logits, np.float64)
+        odds = [curves.log_odds(t.curve, t.logits(table), background) for t in self.positives]
+        against = [-curves.log_odds(t.curve, t.logits(table), background) for t in self.negatives]
+        if len(odds) == 1 and not against:
+            return odds[0], curves.sigmoid(odds[0])
+        every = [-np.logaddexp(0.0, -x) for x in (*odds, *against)]
+        weights = [t.weight for t in (*self.positives, *self.negatives)]
+        together = np.minimum(sum(w * x for w, x in zip(weights, every, strict=True)), -1e-300)
+        return together - np.log(-np.expm1(together)), np.exp(np.sum(every, axis=0))
+
+    def matched(self, logits: Floats) -> list[str]:
+        """The words that fit each image best, by its logits (m, k)."""
+        table = np.asarray(logits, np.float64)
+        spoken = [[self.texts[i] for i in term.matched(table)] for term in self.positives]
+        return [" + ".join(words) for words in zip(*spoken, strict=True)]
+
+    def positive_logits(self, logits: Floats) -> Doubles:
+        """The logit (m,) of the words that fit best; of several terms their mean."""
+        table = np.asarray(logits, np.float64)
+        rows = np.arange(len(table))
+        return np.asarray(np.mean([table[rows, term.matched(table)] for term in self.positives], axis=0))
+
+    def margins(self, cosines: Doubles) -> Doubles | None:
+        """S = max cos(positive) − max cos(negative), (m,), from cosines (m, k); None without a negative."""
+        if not self.negatives:
+            return None
+        own = [term.columns[0] for term in self.positives]
+        rivals = [term.columns[0] for term in self.negatives]
+        return np.asarray(cosines[:, own].max(axis=1) - cosines[:, rivals].max(axis=1))
+
+
+def _combined(
+    table: Doubles, columns: NDArray[np.intp], shifts: Doubles, parts: NDArray[np.intp], part_shifts: Doubles
+) -> Doubles:
+    whole = (table[:, columns] + shifts).max(axis=1)
+    if not len(parts):
+        return np.asarray(whole)
+    weakest = (table[:, parts] + part_shifts).min(axis=1)
+    return np.asarray((1 - PARTS) * whole + PARTS * weakest)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question judged over a view: `score` to rank by and `confidence`, both (n,); `logits` (n, k) of its texts."""
+
+    judge: Judge
+    directions: Floats
+    logits: Floats
+    score: Doubles
+    confidence: Doubles
+
+
+def answer(edges: Edges, view: View, asked: Question) -> Answer:
+    """The question judged for every image of a view."""
+    directions = edges.phrases()(asked.texts)
+    found = search.logits(edges, view, directions)
+    judge = Judge(asked, unlabelled(edges, view), found, view.background)
+    score, confidence = judge.judged(found, view.background)
+    return Answer(judge, directions, found, score, confidence)
+
+
+def score(edges: Edges, view: View, text: str) -> Doubles:
+    """The confidences (n,) that `search` gives for a text, kept as long as the view lasts."""
+    kept: dict[str, Doubles] = view.memo.setdefault("scores of phrases", {})
+    if text not in kept:
+        kept[text] = answer(edges, view, question(edges, text)).confidence
+    return kept[text]
+
+
+def unlabelled(edges: Edges, view: View) -> prior.Unlabelled:
+    """What is known of columns that nobody has labelled, kept as long as the view lasts."""
+    if UNLABELLED not in view.memo:
+        view.memo[UNLABELLED] = prior.Unlabelled(edges)
+    kept: prior.Unlabelled = view.memo[UNLABELLED]
+    return kept
