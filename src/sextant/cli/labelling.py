@@ -308,18 +308,34 @@ EVALUATED = (
     sextant evaluate
     sextant evaluate dog cat --json
     sextant evaluate --truth truth.csv
+    sextant evaluate --golden queries.yaml --baseline figures.json
     """,
 )
 @click.argument("codes", metavar="[CODE]...", nargs=-1)
 @click.option("--truth", metavar="FILE", type=click.Path(), help="Judge by this file, as label import reads them.")
+@click.option("--golden", metavar="FILE", type=click.Path(), help="Measure the search by queries with known answers.")
+@click.option("--k", type=click.IntRange(min=1), metavar="N", help="With --golden: how many hits count.")
+@click.option("--baseline", metavar="FILE", type=click.Path(), help="With --golden: figures not to fall below.")
+@click.option("--write-baseline", "write", metavar="FILE", type=click.Path(), help="With --golden: keep the figures.")
 @rows_options
-def evaluate(run: Invocation, codes: tuple[str, ...], truth: str | None) -> None:
-    """Measure how far confidences can be believed.
+def evaluate(run: Invocation, codes: tuple[str, ...], truth: str | None, golden: str | None, **asked: Any) -> int:
+    """Measure how far confidences can be believed, or how well the search finds.
 
     Only labels that no fit has seen count: against the collection's own, the fits are repeated without the ones that
     they are judged by. The row * speaks for all attributes together. ECE: mean gap between confidence and how often it
     is right. AP: average precision.
+
+    With --golden the answers of sextant search are measured by a file of queries whose right answers are known; the
+    exit status is 1 where they fall below a baseline.
     """
+    if golden is not None:
+        from sextant.cli import golden as measuring
+
+        if codes or truth:
+            raise click.UsageError("--golden measures the search: it takes no CODE and no --truth")
+        return measuring.evaluate(run, golden, **asked)
+    if any(value is not None for value in asked.values()):
+        raise click.UsageError("--k, --baseline and --write-baseline are for --golden")
     with run.collection() as photos:
         rows = photos.evaluate(codes or None, truth=Path(truth) if truth else None)
         failing = photos.failing_controls()
@@ -333,6 +349,7 @@ def evaluate(run: Invocation, codes: tuple[str, ...], truth: str | None) -> None
         _print_evaluation(rows)
     for control in failing:
         output.note(output.plain(control.reason))
+    return 0
 
 
 def _print_evaluation(rows: Sequence[ColumnEvaluation]) -> None:

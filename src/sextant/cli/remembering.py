@@ -119,7 +119,7 @@ def search_options(command: Command) -> Command:
 @click.option("--last", is_flag=True, help="Name the last search, with its options.")
 @json_option
 @click.pass_context
-def add(ctx: click.Context, run: Invocation, name: str, text: str | None, last: bool, **options: Any) -> None:
+def add(ctx: click.Context, run: Invocation, /, name: str, text: str | None, last: bool, **options: Any) -> None:
     """Give a search a name; a favourite of that name is replaced.
 
     TEXT and the options are those of sextant search.
@@ -188,7 +188,7 @@ def remove(run: Invocation, names: tuple[str, ...]) -> None:
 @click.argument("name")
 @paths_options
 @click.pass_context
-def run_(ctx: click.Context, run: Invocation, name: str, **options: Any) -> None:
+def run_(ctx: click.Context, run: Invocation, /, name: str, **options: Any) -> None:
     """Ask a favourite again; an option given here takes the place of the one that was kept."""
     with run.collection() as photos:
         asking.print_found(run, photos, photos.repeat(name, **_given(ctx, options)))
