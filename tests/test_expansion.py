@@ -230,6 +230,12 @@ def test_any_text_has_itself_as_a_variant(text: str) -> None:
     assert BUILT_IN.variants(text)[0].text == text
 
 
+def test_a_long_text_is_expanded_in_its_first_places_only() -> None:
+    found = BUILT_IN.variants("a dog on a beach " * 110, 2_000)
+    assert len({variant.text for variant in found}) == len(found) < 500
+    assert all("a dog on a beach a dog on a beach" in variant.text for variant in found)
+
+
 def test_at_least_the_phrase_is_asked_for() -> None:
     with pytest.raises(UsageError, match="0 was asked for"):
         BUILT_IN.variants("a dog", 0)

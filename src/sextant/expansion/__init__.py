@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 
 from sextant.errors import UsageError
@@ -23,6 +23,7 @@ from sextant.expansion.inflection import plural, with_article
 __all__ = ["Expansions", "Variant", "load"]
 
 WORD = re.compile(r"\w+(?:['’&/.-]\w+)*")
+MOST_PLACES = 8
 BUILT_IN = Path(__file__).with_name("expansions.yaml")
 
 # A single word is replaced only where it ends a noun phrase: `a fire on a hill`, not `a fire hydrant`.
@@ -81,7 +82,7 @@ class Expansions:
             raise UsageError(f"at least one variant is needed, the phrase itself: {limit} was asked for")
         found = {phrase.casefold(): Variant(phrase)}
         places = self._places(phrase)
-        for variant in (*self._single(phrase, places), *self._double(phrase, places)):
+        for variant in chain(self._single(phrase, places), self._double(phrase, places)):
             if len(found) >= limit:
                 break
             found.setdefault(variant.text.casefold(), variant)
@@ -115,7 +116,7 @@ class Expansions:
                 place = self._place(phrase, words, first, first + length)
                 if place and all(place.end <= other.begin or other.end <= place.begin for other in found):
                     found.append(place)
-        return [place for place in found if self.entries[place.key]]
+        return [place for place in found if self.entries[place.key]][:MOST_PLACES]
 
     def _place(self, phrase: str, words: list[re.Match[str]], first: int, after: int) -> _Place | None:
         begin, end = words[first].start(), words[after - 1].end()
