@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from sextant.curate import Options as CurateOptions
     from sextant.curations import PickRecord
     from sextant.duplicates import Duplicates, Level
+    from sextant.explain import Explanation
     from sextant.fetch import Fetcher
     from sextant.golden import GoldenReport
     from sextant.memory import Favourite, Searched
@@ -515,6 +516,12 @@ class Collection(Edges):
     def forget(self, *names: str, history: bool = False) -> int:
         """Forgets favourites by name, and with `history` everything that was searched for; how many that were."""
         return remembering.forget(self, names, history=history)
+
+    def explain(self, image: str, asked: str) -> Explanation:
+        """Why an image (id or path) has its confidence for a code or a phrase: in figures, and in sentences."""
+        from sextant import explain
+
+        return explain.explain(self, image, asked)
 
     # sifting
 

@@ -33,6 +33,7 @@ POOL = 5
 """How many times the wanted hits are looked at where near-duplicates are folded or differing ones preferred."""
 SLACK = 1e-2  # of log-odds: what the float32 of vectors in memory can move a score by
 FINISH = 5000  # rows at most that are computed again to the last bit
+KNOWN_WORDS = "words that are spelt as meant"
 ALIKE = "cosine of near-duplicates"
 
 Rows = NDArray[np.intp]
@@ -83,7 +84,7 @@ def search(edges: Edges, text: str, options: Options) -> SearchResult:
     rows = _ranked(edges, view, found, said, chosen, options)
     best = ranking.candidates(found.score, 1, chosen)
     top = float(found.confidence[best].max()) if len(best) else None
-    hints = [*asked.phrasing.remarks, *([] if len(said) else _hints(view, options.where, top))]
+    hints = [*asked.phrasing.remarks, *_meant(edges, view, text), *([] if len(said) else _hints(view, options.where, top))]
     spoken = np.isin(rows, said)
     kept = (found.confidence[rows] >= options.threshold) | spoken
     rows, folded = _folded(edges, view, rows[kept], options)
@@ -92,9 +93,7 @@ def search(edges: Edges, text: str, options: Options) -> SearchResult:
     return SearchResult(text.strip(), found.judge.state, hits, tuple(hints), terms)
 
 
-def similar(
-    edges: Edges, image: str, *, limit: int, where: str | None, fold: bool | float = False
-) -> SearchResult:
+def similar(edges: Edges, image: str, *, limit: int, where: str | None, fold: bool | float = False) -> SearchResult:
     """The images most like one picture; the picture itself is left out."""
     options = Options(limit=limit, where=where, fold=fold)
     view, chosen = _where(edges, where)
@@ -159,9 +158,7 @@ def _said(edges: Edges, view: View, asked: question.Question, chosen: NDArray[np
     return np.asarray(there[chosen[there]], np.intp)
 
 
-def _ranked(
-    edges: Edges, view: View, found: Answer, said: Rows, chosen: NDArray[np.bool_], options: Options
-) -> Rows:
+def _ranked(edges: Edges, view: View, found: Answer, said: Rows, chosen: NDArray[np.bool_], options: Options) -> Rows:
     """Rows from the best on, more than are wanted where some may be folded."""
     limit = max(_pool(options), MOST_BY_WORDS if len(said) else 0)
     if options.image is None:
@@ -262,6 +259,18 @@ def _hits(
 
 def _paths(view: View, rows: Sequence[int]) -> tuple[str, ...]:
     return tuple(str(view.paths[row]) for row in rows)
+
+
+def _meant(edges: Edges, view: View, text: str) -> list[str]:
+    """The spelling that was probably meant, as a hint; nothing is replaced."""
+    from sextant import spelling
+
+    if KNOWN_WORDS not in view.memo:
+        named = [w for c in view.codes() for w in (c.replace("_", " "), getattr(view.describe(c), "label", "") or "")]
+        tagged = {tag for tags in edges.catalog.tags().values() for tag in tags}
+        view.memo[KNOWN_WORDS] = frozenset({*question.dictionary_of(edges).words, *named, *tagged})
+    meant = spelling.suggestion(text, view.memo[KNOWN_WORDS])
+    return [] if meant is None else [f"did you mean: {meant}"]
 
 
 def _hints(view: View, where: str | None, top: float | None) -> list[str]:

@@ -61,12 +61,13 @@ def question(edges: Edges, text: str, negatives: Sequence[str] = (), *, expand: 
     asked = phrasing.parse(text, negatives)
     if not expand:
         return Question(asked, tuple((Variant(t.text, 1.0, None),) for t in asked.positives))
-    known = dictionary(edges.store.root / EXPANSIONS)
+    known = dictionary_of(edges)
     return Question(asked, tuple(known.variants(t.text, VARIANTS) for t in asked.positives))
 
 
-def dictionary(own: Path) -> Expansions:
-    """The expansion dictionary, with a collection's own file where there is one; read again when that changes."""
+def dictionary_of(edges: Edges) -> Expansions:
+    """The expansion dictionary, with the collection's own file where there is one; read again when that changes."""
+    own = edges.store.root / EXPANSIONS
     return _loaded(own, own.stat().st_mtime_ns) if own.is_file() else _loaded(None, 0)
 
 

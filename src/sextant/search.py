@@ -116,7 +116,8 @@ def best(scores: NDArray[np.float64], ids: pa.Array, limit: int, allowed: NDArra
     The choice is made after the filter, so no match is lost to it.
     """
     rows = candidates(scores, limit, allowed)
-    return rows[order(scores[rows], ids.take(pa.array(rows)))[:limit]]
+    found: NDArray[np.intp] = rows[order(scores[rows], ids.take(pa.array(rows)))[:limit]]
+    return found
 
 
 def candidates(

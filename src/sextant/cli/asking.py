@@ -152,13 +152,24 @@ def folding(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--not", "negatives", metavar="PHRASE", multiple=True, help="What must not be seen; repeatable.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Leave out what is less sure.")
 @click.option("--image", metavar="IMAGE", type=click.Path(), help="A picture that the hits should resemble as well.")
-@click.option("--likeness", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="W",
-              help="What the picture counts beside the words.")
+@click.option(
+    "--likeness",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    metavar="W",
+    help="What the picture counts beside the words.",
+)
 @click.option("--expand/--no-expand", default=True, help="Ask in other words for the same as well.", show_default=True)
 @click.option("--words/--no-words", default=True, help="Join what tags and descriptions say.", show_default=True)
 @folding
-@click.option("--diversity", type=click.FloatRange(0, 1), default=0.0, metavar="D",
-              help="Prefer hits that differ; 0 is the plain order.")
+@click.option(
+    "--diversity",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="D",
+    help="Prefer hits that differ; 0 is the plain order.",
+)
 @ranked
 @paths_options
 def search(run: Invocation, text: str, fold: bool | float, fold_at: float | None, **options: Any) -> None:
@@ -182,9 +193,7 @@ def search(run: Invocation, text: str, fold: bool | float, fold_at: float | None
 @folding
 @ranked
 @paths_options
-def similar(
-    run: Invocation, image: str, limit: int, where: str | None, fold: bool, fold_at: float | None
-) -> None:
+def similar(run: Invocation, image: str, limit: int, where: str | None, fold: bool, fold_at: float | None) -> None:
     """Rank images by how much they resemble another.
 
     IMAGE is an id or path of the collection, or any image file. It is left out of the answer itself.

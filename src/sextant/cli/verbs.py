@@ -30,7 +30,8 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "sql": Verb("asking", "Answer one read-only SELECT."),
         "search": Verb("asking", "Rank images by how well they fit what is asked."),
         "similar": Verb("asking", "Rank images by how much they resemble another."),
-        "history": Verb("remembering", "List what was searched for."),
+        "explain": Verb("explaining", "Say why an image has its confidence for an attribute or a phrase."),
+        "history": Verb("remembering", "List what was searched for, the newest first."),
         "favourite": Verb("remembering", "Give searches a name, and ask them again."),
     },
     "Sift": {
