@@ -35,6 +35,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.bodies: list[bytes] = []
         super().__init__(("127.0.0.1", 0), Handler)
 
     def url(self, path: str, host: str = "127.0.0.1", scheme: str = "http") -> str:
@@ -51,7 +52,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append((self.path, dict(self.headers)))
         self.close_connection = True
-        self.server.answers[self.path](self)
+        answers = self.server.answers
+        (answers.get(self.path) or answers[self.path.partition("?")[0]])(self)
+
+    def do_POST(self) -> None:
+        self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         pass

@@ -360,7 +360,13 @@ class _Transport(httpx.BaseTransport):
         url = request.url
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         answer = self._pool.handle_request(
-            httpcore.Request(request.method, target, headers=request.headers.raw, extensions=request.extensions)
+            httpcore.Request(
+                request.method,
+                target,
+                headers=request.headers.raw,
+                content=request.read() or None,
+                extensions=request.extensions,
+            )
         )
         return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions)
 

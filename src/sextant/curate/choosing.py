@@ -107,10 +107,9 @@ class Choosing:
 
     def _passed(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those that no gate refuses."""
-        sure = self.pool.state != "uncalibrated"
         passed = []
         for entry in entries:
-            refusals = tuple(self.options.gates.refusals(entry.seen(sure=sure)))
+            refusals = tuple(self.options.gates.refusals(entry.seen(self.pool.state)))
             if refusals:
                 self._refuse(entry, refusals)
             else:

@@ -17,7 +17,7 @@ class Seen:
     """What is known of a candidate, held against the gates.
 
     `darkness` and `sharpness` are those of `ImageFacts`, `spread` the standard deviation of the luma (0 to 127.5),
-    `confidence` how likely it shows what was asked for, `relevance` what a model says of that.
+    `confidence` how likely it shows what was asked for with its `state`, `relevance` what a model says of that.
     """
 
     width: int
@@ -27,6 +27,7 @@ class Seen:
     spread: float | None = None
     confidence: float | None = None
     relevance: float | None = None
+    state: str = "prior"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Gates:
     aspect: float = 3.0
     darkness: float = 0.92
     spread: float = 4.0
-    sharpness: float = 8.0
+    sharpness: float = 25.0
     confidence: float = 0.1
     relevance: float = 3.0
 
@@ -86,7 +87,9 @@ class Gates:
             blurred = f"blurred: a sharpness of {_cut(seen.sharpness)}, below {self.sharpness:g}"
             yield Refusal("blur", seen.sharpness, self.sharpness, blurred)
         if seen.confidence is not None and seen.confidence < self.confidence:
-            unlikely = f"unlikely to show it: a confidence of {_cut(seen.confidence, 3)}, below {self.confidence:g}"
+            unlikely = (
+                f"unlikely to show it: {seen.state} confidence {_cut(seen.confidence, 3)}, below {self.confidence:g}"
+            )
             yield Refusal("confidence", seen.confidence, self.confidence, unlikely)
         if seen.relevance is not None and seen.relevance < self.relevance:
             irrelevant = f"the model finds it irrelevant: {seen.relevance:g} of 10, below {self.relevance:g}"

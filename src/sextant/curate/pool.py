@@ -75,12 +75,12 @@ class Entry:
     verdict: Verdict | None = None
     remark: str = ""
 
-    def seen(self, *, sure: bool) -> Seen:
+    def seen(self, state: str) -> Seen:
         """What the gates are to know; a confidence that is uncalibrated is not held against a probability."""
         spread = self.look.spread if self.look else None
         relevance = self.verdict.relevance if self.verdict else None
-        confidence = self.confidence if sure else None
-        return Seen(*self.size, self.darkness, self.sharpness, spread, confidence, relevance)
+        confidence = None if state == "uncalibrated" else self.confidence
+        return Seen(*self.size, self.darkness, self.sharpness, spread, confidence, relevance, state)
 
 
 @dataclass

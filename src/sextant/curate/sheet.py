@@ -59,8 +59,9 @@ def _head(curation: Curation) -> Iterator[str]:
         (f"{len(curation.shown):,}", "shown"),
         (f"{curation.candidates:,}", "candidates"),
         (f"{len(curation.refused):,}", "refused"),
-        (f"{folded:,}", "near-duplicates folded"),
     ]
+    if folded:
+        counts.append((f"{folded:,}", "near-duplicate folded" if folded == 1 else "near-duplicates folded"))
     if curation.usage:
         counts.append((f"{curation.usage.answered:,} of {curation.usage.asked:,}", f"judged by {curation.usage.model}"))
     yield f'<p class="kicker">Curation {curation.number}</p><h1>{escape(curation.query)}</h1>'
@@ -85,7 +86,7 @@ def _cards(curation: Curation, pictures: Mapping[str, str]) -> Iterator[str]:
 
 
 def _card(one: Shown, curation: Curation, pictures: Mapping[str, str]) -> str:
-    name = escape(one.title or one.where.rpartition("/")[2] or one.where)
+    name = escape(_name(one))
     picture = _picture(pictures.get(one.image), one.title or one.where, one.width, one.height)
     bar = "".join(
         f'<i class="{part.name}" style="width:{100 * part.points:.2f}%"></i>' for part in one.parts if part.points > 0
@@ -108,6 +109,10 @@ def _card(one: Shown, curation: Curation, pictures: Mapping[str, str]) -> str:
     )
 
 
+def _name(one: Shown) -> str:
+    return one.title or (one.where.rpartition("/")[2] if _is_web(one.where) else "") or one.where
+
+
 def _verdict(one: Shown) -> str:
     if one.verdict is not None:
         said = one.verdict
@@ -125,12 +130,12 @@ def _verdict(one: Shown) -> str:
 
 def _source(one: Shown) -> str:
     where = one.page or one.where
-    parts = [_link(where)]
+    parts = [_link(where)] if where != _name(one) else []
     if one.licence:
         parts.append(f"licence {_link(one.licence)}")
     elif _is_web(one.where):
         parts.append("licence not known")
-    return f'<p class="source soft">{" · ".join(parts)}</p>'
+    return f'<p class="source soft">{" · ".join(parts)}</p>' if parts else ""
 
 
 def _link(text: str) -> str:
