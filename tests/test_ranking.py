@@ -65,6 +65,7 @@ def test_a_missing_field_costs_nothing(visual: list[int], tagged: list[int]) -> 
     ("rankings", "weights", "k", "words"),
     [
         ([[1, 1]], None, 60, "ranking 1 names a row twice"),
+        ([[1], [-1]], None, 60, "ranking 2 names row -1"),
         ([[1], [2]], [1.0], 60, "2 rankings need as many weights, not 1"),
         ([[1]], [-1.0], 60, "a number from 0 on"),
         ([[1]], [math.nan], 60, "a number from 0 on"),

@@ -8,6 +8,7 @@ digits, so it can never be a syntax error. Knows nothing of vectors, and nothing
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ il lo gli i uno e di da nel della het een op met os as um uma do dos em com
 _MEDIUM = "photo photos photograph picture pictures image images foto fotos bild bilder"
 STOP_WORDS = frozenset((*_BINDING.split(), *_MEDIUM.split()))
 """What binds words together in the languages that people here write, and what every image is."""
+_ASCII_WORD = re.compile("[a-z0-9]+")
 _SPACELESS = (
     *((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF)),
     *((0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)),
@@ -75,6 +77,8 @@ def tokens(text: str) -> list[str]:
 
 def _runs(text: str) -> list[list[str]]:
     """The words of a text; a run of a spaceless script is several that belong together."""
+    if text.isascii():
+        return [[word] for word in _ASCII_WORD.findall(text.lower())]
     runs: list[list[str]] = []
     before = ""  # what the last character was: `word`, `alone`, or nothing
     for character in _folded(text):

@@ -39,8 +39,8 @@ def fuse(
 ) -> NDArray[np.intp]:
     """Every row that some ranking names, best first, by Σ weight / (k + rank); ranks begin at 1.
 
-    A ranking lists row numbers, best first. Rows of equal worth go by the first ranking that tells them apart, then
-    the lower row first. Raises `UsageError` for a row named twice, or weights that do not fit.
+    A ranking lists row numbers, best first. Rows of equal worth go by the first ranking that tells them apart.
+    Raises `UsageError` for a row named twice or below 0, or weights that do not fit.
     """
     rows, _ = fused(rankings, weights, k=k)
     return rows
@@ -52,15 +52,16 @@ def fused(
     """As `fuse`, with the worth (n,) of each row."""
     lists = [np.asarray(ranking, np.intp).ravel() for ranking in rankings]
     shares = _checked(lists, weights, k)
-    named = np.unique(np.concatenate([np.zeros(0, np.intp), *lists]))
-    worth = np.zeros(len(named))
-    places = np.full((len(lists), len(named)), len(named) + 1)  # behind everything that is named
-    for number, (rows, share) in enumerate(zip(lists, shares, strict=True)):
-        at, ranks = np.searchsorted(named, rows), np.arange(1, len(rows) + 1)
-        places[number, at] = ranks
-        worth[at] += share / (k + ranks)
-    order = np.lexsort([named, *places[::-1], -worth])  # the last key counts first
-    return named[order], worth[order]
+    size = 1 + max((int(rows.max()) for rows in lists if len(rows)), default=-1)
+    worth, seen = np.zeros(size), np.zeros(size, np.bool_)
+    named = [np.zeros(0, np.intp)]  # in the order in which ties are decided
+    for rows, share in zip(lists, shares, strict=True):
+        worth[rows] += share / (k + np.arange(1, len(rows) + 1))
+        named.append(rows[~seen[rows]])
+        seen[rows] = True
+    found = np.concatenate(named)
+    order = found[np.argsort(-worth[found], kind="stable")]
+    return order, worth[order]
 
 
 def _checked(lists: Sequence[Rows], weights: Sequence[float] | None, k: float) -> Sequence[float]:
@@ -72,6 +73,8 @@ def _checked(lists: Sequence[Rows], weights: Sequence[float] | None, k: float) -
     if not k >= 0:
         raise UsageError(f"the rank constant is a number from 0 on, not {k}")
     for number, rows in enumerate(lists, 1):
+        if len(rows) and rows.min() < 0:
+            raise UsageError(f"ranking {number} names row {rows.min()}, and rows are counted from 0")
         if len(np.unique(rows)) < len(rows):
             raise UsageError(f"ranking {number} names a row twice, and a row has one rank")
     return shares
