@@ -182,7 +182,7 @@ def _with_held_out(found: Sequence[Setting], cells: Mapping[str, evaluation.Cell
     rows = []
     for row in found:
         if row.setting == IN_USE and row.code in cells:
-            rows.append(replace(row, brier=_brier(*cells[row.code])))
+            rows.append(replace(row, brier=_brier(*cells[row.code][:3])))
         else:
             rows.append(row)
     return rows

@@ -17,8 +17,8 @@ from sextant.types import ColumnEvaluation
 from sextant.view import View
 
 Doubles = NDArray[np.float64]
-Cells = tuple[Doubles, Doubles, Doubles]
-"""Confidence, truth and weight of the same labels, (n,) each."""
+Cells = tuple[Doubles, Doubles, Doubles, Doubles]
+"""Confidence, truth and weight of the same labels, and their confidence before anything was labelled; (n,) each."""
 POOLED = "*"
 """The code of the row that speaks for all attributes together."""
 
@@ -43,8 +43,8 @@ def rows_of(view: View, cells: Mapping[str, Cells]) -> list[ColumnEvaluation]:
     p, y, w = (_side_by_side([cells[c][k] for c in cells]) for k in range(3))
     result = metrics.evaluate(p, y, w)
     named = [(code, quality) for code, quality in zip(cells, result.attributes, strict=True) if quality is not None]
-    rows = [_row(code, quality, view.state(code)) for code, quality in named]
-    return [*rows, _row(POOLED, result.pooled, "")] if len(rows) > 1 else rows
+    rows = [_row(code, quality, view.state(code), [cells[code]]) for code, quality in named]
+    return [*rows, _row(POOLED, result.pooled, "", list(cells.values()))] if len(rows) > 1 else rows
 
 
 def cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[str, Cells]:
@@ -57,12 +57,19 @@ def cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[str
     for group in exclusive.fits(view, answers):
         shares = group.held_out if "labels" in view.calibration(group.codes[0]).params else group.unlabelled
         for place, code in enumerate(group.codes):
-            cells[code] = shares[:, place], (group.truth == place).astype(np.float64), np.ones(len(group.truth))
+            truth, even = (group.truth == place).astype(np.float64), np.ones(len(group.truth))
+            cells[code] = shares[:, place], truth, even, group.unlabelled[:, place]
     for code, fit in fits.items():
         fitted = base_of(view.calibration(code)).id != view.calibration(code).id
         held = fit.held_out if fitted else fit.unlabelled
         weights = given[code].weights
-        cells[code] = (held, np.asarray(given[code].truth), np.asarray(weights if weights is not None else 1.0))
+        even = np.ones(len(held))
+        cells[code] = (
+            held,
+            np.asarray(given[code].truth),
+            np.asarray(even if weights is None else weights),
+            fit.unlabelled,
+        )
     return cells
 
 
@@ -73,7 +80,7 @@ def against(view: View, catalog: Catalog, truth: Truth) -> dict[str, Cells]:
     answers = settled(catalog.labels(fitted)) if fitted else {}
     given = labelled(view, answers, catalog.sample(fitted)) if answers else {}
     fits = fitting.fit(given) if given else {}
-    places = view.places
+    places, bare = view.places, view.unlabelled()
     cells: dict[str, Cells] = {}
     for code, known in truth.items():
         confidence = view.values(code).confidence.copy()
@@ -82,7 +89,8 @@ def against(view: View, catalog: Catalog, truth: Truth) -> dict[str, Cells]:
         images = [image for image in known if image in places]
         rows = np.array([places[image] for image in images], np.intp)
         if len(rows):
-            cells[code] = (confidence[rows], np.array([known[i] for i in images], np.float64), np.ones(len(rows)))
+            said = np.array([known[i] for i in images], np.float64)
+            cells[code] = confidence[rows], said, np.ones(len(rows)), bare.values(code).confidence[rows]
     return cells
 
 
@@ -94,7 +102,14 @@ def _side_by_side(columns: Sequence[Doubles]) -> Doubles:
     return table
 
 
-def _row(code: str, quality: metrics.Quality, state: str) -> ColumnEvaluation:
+def _row(code: str, quality: metrics.Quality, state: str, cells: Sequence[Cells]) -> ColumnEvaluation:
+    _, y, w, before = (np.concatenate([c[k] for c in cells]) for k in range(4))
+    there = np.isfinite(before) & (w > 0)
+    ece, brier = float("nan"), float("nan")
+    if there.any():
+        before, y, w = before[there], y[there], w[there]
+        ece = metrics.expected_calibration_error(before, y, w, bins=quality.bins)
+        brier = float(np.average((before - y) ** 2, weights=w))
     return ColumnEvaluation(
         code=code,
         n=quality.n,
@@ -108,4 +123,6 @@ def _row(code: str, quality: metrics.Quality, state: str) -> ColumnEvaluation:
         bins=quality.bins,
         state=state,
         curve=tuple(quality.curve),
+        ece_unlabelled=ece,
+        brier_unlabelled=brier,
     )

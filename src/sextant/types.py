@@ -315,7 +315,10 @@ class CalibrationReport:
 
 @dataclass(frozen=True, slots=True)
 class ColumnEvaluation:
-    """One row of `evaluate`; `curve` holds the bins of the reliability diagram."""
+    """One row of `evaluate`; `curve` holds the bins of the reliability diagram.
+
+    The figures that end in `_unlabelled` are of the same answers by the curves that were there before any label.
+    """
 
     code: str
     n: int
@@ -329,6 +332,8 @@ class ColumnEvaluation:
     bins: int
     state: str
     curve: tuple[Any, ...] = ()
+    ece_unlabelled: float = float("nan")
+    brier_unlabelled: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from sextant.catalog import CalibrationRecord, Catalog, Override
 from sextant.errors import UsageError
 from sextant.maths import calibration as curves
 from sextant.maths import rules
-from sextant.maths.calibration import Calibration
+from sextant.maths.calibration import Calibration, base_of
 from sextant.maths.derived import derive
 from sextant.maths.rules import AttributeValues, band
 from sextant.store import Store
@@ -222,6 +224,17 @@ class View:
         if record is None:
             return curves.fixed()
         return Calibration(record.calibration["kind"], record.calibration["params"])
+
+    def unlabelled(self) -> View:
+        """The same moment, as if nobody had labelled anything: every fitted curve is the one that it stands on."""
+        found = copy(self)
+        found._values, found._sources, found.memo = {}, {}, {}
+        held: dict[str, CalibrationRecord] = {}
+        for code, record in self.calibrations.items():
+            curve = base_of(Calibration(record.calibration["kind"], record.calibration["params"]))
+            held[code] = replace(record, calibration={"kind": curve.kind, "params": curve.params})
+        found.__dict__["calibrations"] = held
+        return found
 
     def state(self, code: str) -> str:
         """How far confidences can be trusted: `uncalibrated`, `prior`, `calibrated`, `stale`, or `rule`, `missing`."""

@@ -300,6 +300,7 @@ def _print_promises(run: Invocation, promises: Sequence[Promise]) -> None:
 
 EVALUATED = (
     *("code", "n", "positives", "ece", "ece_low", "ece_high", "brier", "nll", "average_precision", "bins", "state"),
+    *("ece_unlabelled", "brier_unlabelled"),
 )
 
 
@@ -353,16 +354,22 @@ def evaluate(run: Invocation, codes: tuple[str, ...], truth: str | None, golden:
 
 
 def _print_evaluation(rows: Sequence[ColumnEvaluation]) -> None:
-    names = ("code", "labels", "yes", "ECE", "95 %", "Brier", "NLL", "AP", "state")
+    both = any(row.state == "calibrated" for row in rows)  # then what was gained is part of the answer
+    ece, brier = (("ECE before", "ECE"), ("Brier before", "Brier")) if both else (("ECE",), ("Brier",))
+    names = ("code", "labels", "yes", *ece, "95 %", *brier, "NLL", "AP", "state")
     headings = [Heading(name, "left" if name in ("code", "state") else "right") for name in names]
-    output.write_table(headings, map(_evaluation_cells, rows))
+    output.write_table(headings, [_evaluation_cells(row, both=both) for row in rows])
+    if both:
+        output.note("before: the same answers by the curves that were there before any label")
 
 
-def _evaluation_cells(row: ColumnEvaluation) -> list[Cell]:
+def _evaluation_cells(row: ColumnEvaluation, *, both: bool) -> list[Cell]:
     style = "bold" if row.code == "*" else ""
     span = f"{figure(row.ece_low)}–{figure(row.ece_high)}"
+    ece = [figure(row.ece_unlabelled)] * both + [figure(row.ece)]
+    brier = [figure(row.brier_unlabelled)] * both + [figure(row.brier)]
     cells = [
-        output.plain(row.code), f"{row.n:,}", f"{row.positives:,}", figure(row.ece), span, figure(row.brier),
+        output.plain(row.code), f"{row.n:,}", f"{row.positives:,}", *ece, span, *brier,
         figure(row.nll), figure(row.average_precision), output.plain(row.state or "all together"),
     ]  # fmt: skip
     return [[(cell, style)] for cell in cells]
