@@ -46,7 +46,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
 def test_the_demo_leaves_a_collection_a_sheet_and_the_truth(shown: tuple[Path, dict]) -> None:
     folder, answer = shown
     assert {p.name for p in folder.iterdir()} == {
-        *("demo.json", "pictures", "vocabulary.yaml", "contact-sheet.png", ".sextant")
+        *("demo.json", "pictures", "vocabulary.yaml", "golden.yaml", "contact-sheet.png", ".sextant")
     }
     with sextant.open(folder) as photos:
         assert photos.info()["files"] == 40

@@ -21,6 +21,7 @@ from sextant.errors import UsageError
 MARK = "demo.json"
 PICTURES = "pictures"
 VOCABULARY = "vocabulary.yaml"
+GOLDEN = "golden.yaml"
 SHEET = "contact-sheet.png"
 TRUTH = "truth.jsonl"
 SEEDS_APART = 1000
@@ -39,7 +40,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A world of drawn pictures: its vocabulary file and the questions of the tour.
+    """A world of drawn pictures: its vocabulary file, its golden set if it has one, and the questions of the tour.
 
     `searches` are shown in the terminal, and with `more` on the contact sheet.
     """
@@ -51,6 +52,7 @@ class Domain:
     searches: tuple[Search, ...]
     more: tuple[Search, ...]
     inspect: str
+    golden: str | None = None
 
 
 def _search(text: str, shows: str) -> Search:
@@ -72,6 +74,7 @@ SCENES = Domain(
         _search("a crew taking a selfie", "crew selfie"),
     ),
     inspect="porthole",
+    golden="golden.yaml",
 )
 FACADES = Domain(
     name="facades",
@@ -164,7 +167,10 @@ def draw(folder: Path, order: Order, *, progress: Report | None = None) -> bool:
     what is there is never drawn over.
     """
     with _writing(folder):
-        _vocabulary(folder, DOMAINS[order.domain])
+        domain = DOMAINS[order.domain]
+        _shipped(domain.vocabulary, folder / VOCABULARY)
+        if domain.golden:
+            _shipped(domain.golden, folder / GOLDEN)
         if (folder / PICTURES / TRUTH).is_file():
             return False
         need, free = order.images * BYTES_A_PICTURE, shutil.disk_usage(folder).free
@@ -220,11 +226,10 @@ def codes(domain: Domain) -> tuple[str, ...]:
     return vocabulary.parse(text, domain.vocabulary).codes()
 
 
-def _vocabulary(folder: Path, domain: Domain) -> None:
-    """A copy of the shipped vocabulary, to be edited; one that is there already is left alone."""
-    target = folder / VOCABULARY
+def _shipped(name: str, target: Path) -> None:
+    """A copy of a shipped file, to be edited; one that is there already is left alone."""
     if not target.exists():
-        target.write_text(files("sextant.demo").joinpath(domain.vocabulary).read_text(encoding="utf-8"), "utf-8")
+        target.write_text(files("sextant.demo").joinpath(name).read_text(encoding="utf-8"), "utf-8")
 
 
 def _held(folder: Path) -> Order | None:
