@@ -56,7 +56,8 @@ class Handler(BaseHTTPRequestHandler):
         (answers.get(self.path) or answers[self.path.partition("?")[0]])(self)
 
     def do_POST(self) -> None:
-        self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.bodies.append(self.body)
         self.do_GET()
 
     def log_message(self, *_: object) -> None:

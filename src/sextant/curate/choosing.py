@@ -109,12 +109,18 @@ class Choosing:
         """Those that no gate refuses."""
         passed = []
         for entry in entries:
-            refusals = tuple(self.options.gates.refusals(entry.seen(self.pool.state)))
+            refusals = self._refusals(entry)
+            if [refusal.rule for refusal in refusals] == ["blur"] and entry.look is None:
+                pool.look_at(entry)  # what is blank is not sharp either, and only the pixels tell the two apart
+                refusals = self._refusals(entry)
             if refusals:
                 self._refuse(entry, refusals)
             else:
                 passed.append(entry)
         return passed
+
+    def _refusals(self, entry: Entry) -> tuple[Refusal, ...]:
+        return tuple(self.options.gates.refusals(entry.seen(self.pool.state)))
 
     def _refuse(self, entry: Entry, refusals: tuple[Refusal, ...]) -> None:
         self.refused.append(Refused(entry.image, entry.candidate.url, entry.candidate.title, entry.score, refusals))

@@ -24,6 +24,8 @@ from sextant.maths.calibration import Calibration
 from sextant.types import Floats
 
 Doubles = NDArray[np.float64]
+Curve = Callable[[Doubles, Floats], Calibration]
+"""From a population's logits (n,) and background (n,) to the curve of its confidences."""
 SAMPLE = 2000
 LEAST_SPREAD = 1e-6  # of a logit
 
@@ -74,7 +76,7 @@ class Meter:
             rival = self._logits(vectors, self._negative).max(axis=1).astype(np.float64)
         yardstick = self._yardstick(vectors)
         usual = np.asarray(yardstick.weight * background + yardstick.center, np.float64)
-        less = best - np.maximum(0.0, np.where(np.isfinite(rival), rival - best, 0.0))
+        less = self._less(vectors)
         curve = yardstick.curve(less, background)
         other = np.where(np.isfinite(rival), rival, usual + BEYOND * yardstick.spread)
         return Readings(
@@ -85,6 +87,14 @@ class Meter:
             state="uncalibrated" if curve.kind == "fixed" else "prior",
         )
 
+    def _less(self, vectors: Floats) -> Doubles:
+        """Logits (n,) as a search has them: what a picture resembles a negative more is taken off."""
+        best = self._logits(vectors, self._positive).max(axis=1).astype(np.float64)
+        if not len(self._negative):
+            return np.asarray(best)
+        rival = self._logits(vectors, self._negative).max(axis=1)
+        return np.asarray(best - np.maximum(0.0, rival - best))
+
     def _logits(self, vectors: Floats, texts: Floats) -> Floats:
         return maths.logit_matrix(vectors, texts, scale=self._scale, bias=self._bias)
 
@@ -93,7 +103,7 @@ class Meter:
         if self.edges.vectors.exists():
             found = prior.Unlabelled(self.edges)
             if found.known and found.level is not None:
-                return _Yardstick(found.card.weight, found.level.center, found.level.spread, found.curve)
+                return _Yardstick(found.card.weight, found.level.center, found.level.spread, self._curve(found.curve))
         rows = vectors[np.unique(np.linspace(0, len(vectors) - 1, SAMPLE).astype(np.intp))]
         logits = self._logits(rows, self.prompts)
         own = self.edges.manifest.prior
@@ -103,10 +113,23 @@ class Meter:
             card = card or components.unknown_prior(logits, "sigmoid" if self._bias else "softmax")
             level = mixture.background_level(logits, card.weight)
         if card is not None and level is not None:
-            return _Yardstick(card.weight, level.center, level.spread, partial(_curve, card, level))
+            curve = partial(_prior, card, level) if len(rows) >= mixture.LEAST_IMAGES else _fixed
+            return _Yardstick(card.weight, level.center, level.spread, curve)
         weight = 0.0 if self._bias else 1.0
         rest = logits - weight * self.background(rows)[:, None]
         return _Yardstick(weight, float(np.median(rest)), max(LEAST_SPREAD, float(rest.std())), _fixed)
+
+    def _curve(self, curve: Curve) -> Curve:
+        """The same with a sample of the collection among candidates that are too few to say how many fit."""
+
+        def with_more(logits: Doubles, background: Floats) -> Calibration:
+            if len(logits) >= mixture.LEAST_IMAGES:
+                return curve(logits, background)
+            rows = self.edges.vectors.sample(SAMPLE)
+            more = self._less(rows)
+            return curve(np.r_[logits, more], np.r_[background, self.background(rows)])
+
+        return with_more
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +139,10 @@ class _Yardstick:
     weight: float
     center: float
     spread: float
-    curve: Callable[[Doubles, Floats], Calibration]
+    curve: Curve
 
 
-def _curve(card: mixture.Prior, level: mixture.Level, logits: Doubles, background: Floats) -> Calibration:
+def _prior(card: mixture.Prior, level: mixture.Level, logits: Doubles, background: Floats) -> Calibration:
     return mixture.prior(logits, background, card, level)
 
 

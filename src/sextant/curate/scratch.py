@@ -7,6 +7,7 @@ A folder waits for its curation's picks. It goes when they were kept, and at the
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from sextant.manifest import replacing
 
 FOLDER = "scratch"
 LOCK = "lock"
+_NAME = re.compile(r"[0-9a-f]{16}")
 
 
 class Scratch:
@@ -67,15 +69,14 @@ class Scratch:
 
 def file_in(root: Path, name: str, image: str) -> Path | None:
     """The picture of this id that still waits in a scratch folder, if any."""
-    folder = root / FOLDER / name
-    if not name or Path(name).name != name:
+    if not _NAME.fullmatch(name):
         return None
-    return next(iter(sorted(folder.glob(f"{image}.*"))), None)
+    return next((f for f in sorted((root / FOLDER / name).glob("*.*")) if f.stem == image), None)
 
 
 def drop(root: Path, name: str) -> None:
     """Deletes one scratch folder by its name."""
-    if name and Path(name).name == name:
+    if _NAME.fullmatch(name):
         shutil.rmtree(root / FOLDER / name, ignore_errors=True)
 
 
