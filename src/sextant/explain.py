@@ -150,7 +150,7 @@ def _query(edges: Edges, view: View, row: int, text: str) -> Explanation:
         source=MODEL,
         texts=_spoken(asked.phrasing, [v.text for variants in asked.variants for v in variants]),
         logit=float(answer.judge.positive_logits(table)[0]) if usable else None,
-        curve=answer.judge.positives[0].curve,
+        curve=answer.judge.positives[0].curve or curves.fixed(),
         every=answer.confidence,
         matched=answer.judge.matched(table)[0] if usable else "",
     )

@@ -1,15 +1,15 @@
 """A question in words becomes, for every image, logits, log-odds and a confidence: what `search` ranks by.
 
 Every term is read as a column that nobody has labelled, by the same prior. A term may be said in several ways
-(variants): an image counts by the best of them, each lowered to the level of the term itself and by its weight. Several
-terms must all hold, and no negative may: their probabilities are multiplied as if they were independent. Knows nothing
+(variants): an image counts by the mean of their odds, each brought to the level of the term and lowered by its weight.
+Several terms must all hold, and no negative may: their probabilities are multiplied as if they were independent. Knows nothing
 of filters, ranks or people's words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -78,18 +78,36 @@ def _loaded(own: Path | None, _changed: int) -> Expansions:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One term as it is judged: columns of logits, what is added to each, and the curve of their best."""
+    """One term as it is judged: columns of logits, what is added to each, and the curve of what they come to.
+
+    `unit` is how many logits are worth about one unit of log-odds.
+    """
 
     columns: NDArray[np.intp]
     shifts: Doubles
     parts: NDArray[np.intp]
     part_shifts: Doubles
-    curve: Calibration
+    unit: float
     weight: float
+    curve: Calibration | None = None
 
     def logits(self, table: Doubles) -> Doubles:
-        """The term's logit (m,) from those of all texts (m, k)."""
-        return _combined(table, self.columns, self.shifts, self.parts, self.part_shifts)
+        """The term's logit (m,) from those of all texts (m, k): that of the mean odds of its variants, and its parts'.
+
+        A mean of odds lies between the best variant, which is misled by any one that the encoder takes for something
+        else, and the mean of logits, which forgets the one that fits.
+        """
+        own = (table[:, self.columns] + self.shifts) / self.unit
+        top = own.max(axis=1, keepdims=True)
+        whole = self.unit * (top[:, 0] + np.log(np.exp(own - top).mean(axis=1)))
+        if not len(self.parts):
+            return np.asarray(whole)
+        weakest = (table[:, self.parts] + self.part_shifts).min(axis=1)
+        return np.asarray((1 - PARTS) * whole + PARTS * weakest)
+
+    def log_odds(self, table: Doubles, background: Floats) -> Doubles:
+        """The term's log-odds (m,) by its curve."""
+        return curves.log_odds(self.curve or curves.fixed(), self.logits(table), background)
 
     def matched(self, table: Doubles) -> NDArray[np.intp]:
         """The column (m,) of the variant that fits each image best."""
@@ -120,7 +138,7 @@ class Judge:
     @cached_property
     def state(self) -> str:
         """What the confidences are worth."""
-        kinds = {term.curve.kind for term in (*self.positives, *self.negatives)}
+        kinds = {term.curve.kind for term in (*self.positives, *self.negatives) if term.curve}
         return "uncalibrated" if "fixed" in kinds else "prior"
 
     def _term(
@@ -138,9 +156,8 @@ class Judge:
         if self._trusted:
             rise, part_shifts = np.minimum(rise, 0.0), np.zeros(len(beside))
         shifts = shifts + rise
-        values = _combined(table, columns, shifts, beside, part_shifts)
-        curve = self._unlabelled.curve(values, background)
-        return Term(columns, shifts, beside, part_shifts, curve, weight)
+        term = Term(columns, shifts, beside, part_shifts, self._unit, weight)
+        return replace(term, curve=self._unlabelled.curve(term.logits(table), background))
 
     @property
     def _trusted(self) -> bool:
@@ -164,8 +181,8 @@ class Judge:
         Weights change the order alone: the confidence is that of every positive term holding, and no negative one.
         """
         table = np.asarray(logits, np.float64)
-        odds = [curves.log_odds(t.curve, t.logits(table), background) for t in self.positives]
-        against = [-curves.log_odds(t.curve, t.logits(table), background) for t in self.negatives]
+        odds = [t.log_odds(table, background) for t in self.positives]
+        against = [-t.log_odds(table, background) for t in self.negatives]
         if len(odds) == 1 and not against:
             return odds[0], curves.sigmoid(odds[0])
         every = [-np.logaddexp(0.0, -x) for x in (*odds, *against)]
@@ -192,16 +209,6 @@ class Judge:
         own = [term.columns[0] for term in self.positives]
         rivals = [term.columns[0] for term in self.negatives]
         return np.asarray(cosines[:, own].max(axis=1) - cosines[:, rivals].max(axis=1))
-
-
-def _combined(
-    table: Doubles, columns: NDArray[np.intp], shifts: Doubles, parts: NDArray[np.intp], part_shifts: Doubles
-) -> Doubles:
-    whole = (table[:, columns] + shifts).max(axis=1)
-    if not len(parts):
-        return np.asarray(whole)
-    weakest = (table[:, parts] + part_shifts).min(axis=1)
-    return np.asarray((1 - PARTS) * whole + PARTS * weakest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +245,4 @@ def unlabelled(edges: Edges, view: View) -> prior.Unlabelled:
         view.memo[UNLABELLED] = prior.Unlabelled(edges)
     kept: prior.Unlabelled = view.memo[UNLABELLED]
     return kept
+

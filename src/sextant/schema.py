@@ -91,6 +91,7 @@ labels = sa.Table(
     sa.Column("value", sa.Boolean),
     sa.Column("person", sa.Text, nullable=False),
     sa.Column("at", sa.Text, nullable=False),
+    sa.Column("source", sa.Text),  # "thumb" where it came with an answer that was looked at; null for a label proper
     sa.Index("labels_of_cell", "code", "image", "person", "id"),
 )
 
@@ -190,6 +191,58 @@ judgements = sa.Table(
 )
 
 
+impressions = sa.Table(
+    "impressions",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("query", sa.Text, nullable=False),
+    sa.Column("options", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("variant", sa.Text, nullable=False),
+    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("hits", sa.Text, nullable=False),
+    sa.Column("nothing_here", sa.Boolean, quote=True, nullable=False),
+    sa.Column("start", sa.Integer, nullable=False),  # hits that earlier pages of the same answer showed
+    sa.Column("continues", sa.Integer),  # the impression of the first page
+    sa.Column("key", sa.Text, unique=True),
+    sa.Column("at", sa.Text, nullable=False),
+)
+events = sa.Table(
+    "events",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("image", sa.Text, nullable=False),
+    sa.Column("impression", sa.Integer),
+    sa.Column("rank", sa.Integer),
+    sa.Column("reason", sa.Text),
+    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("code", sa.Text),
+    sa.Column("key", sa.Text, unique=True),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Index("events_of_impression", "impression"),
+)
+experiments = sa.Table(
+    "experiments",
+    TABLES,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("a", sa.Text, nullable=False),
+    sa.Column("b", sa.Text, nullable=False),
+    sa.Column("share", sa.Float, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("stopped_at", sa.Text),
+)
+weights = sa.Table(
+    "weights",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("encoder", sa.Text, nullable=False),
+    sa.Column("weights", sa.Text),  # null: dropped
+    sa.Column("measured", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+
+
 def _first_tables(connection: Connection) -> None:
     tables = [vocabularies, texts, calibrations, overrides, tags, descriptions]
     TABLES.create_all(connection, tables=tables)
@@ -217,6 +270,12 @@ def _curation_tables(connection: Connection) -> None:
     TABLES.create_all(connection, tables=[curations, picks, judgements])
 
 
+def _feedback_tables(connection: Connection) -> None:
+    TABLES.create_all(connection, tables=[impressions, events, experiments, weights])
+    if "source" not in {column["name"] for column in sa.inspect(connection).get_columns("labels")}:
+        connection.execute(sa.text("ALTER TABLE labels ADD COLUMN source TEXT"))
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _first_tables,
     _label_tables,
@@ -224,5 +283,6 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _change_table,
     _search_tables,
     _curation_tables,
+    _feedback_tables,
 )
 """Applied in order, each once; number N is the N-th. Never edit one that was released: add another."""
