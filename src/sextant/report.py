@@ -107,6 +107,11 @@ def _belief(measured: Measured) -> Iterator[str]:
         f"points</b> on average (ECE, {100 * pooled.ece_low:.1f}–{100 * pooled.ece_high:.1f}); Brier score "
         f"{pooled.brier:.4f}, likelihood loss {pooled.nll:.4f}, average precision {pooled.average_precision:.2f}.</p>"
     )
+    if any(row.state == "calibrated" for row in rows.values()):
+        yield (
+            f"<p>Before anything was labelled, the same answers had an ECE of {100 * pooled.ece_unlabelled:.1f} points and "
+            f"a Brier score of {pooled.brier_unlabelled:.4f}.</p>"
+        )
     p, y, w = (np.concatenate([np.broadcast_to(c[k], c[0].shape) for c in measured.cells.values()]) for k in range(3))
     yield '<div class="figures">'
     yield _figure(
@@ -197,7 +202,7 @@ def _of_column(view: View, code: str, measured: Measured) -> Iterator[str]:
         mean = f"{found.n:,} logits, mean {found.mean:.2f}, standard deviation {found.std:.2f}"
         yield _figure(figures.histogram(found), f"{mean}. Dashed: where bands begin for a usual background.", wide=True)
     if code in measured.cells:
-        p, y, w = measured.cells[code]
+        p, y, w, _ = measured.cells[code]
         if 0 < y.sum() < len(y):
             edge = view.thresholds(code).accepted
             point = (
