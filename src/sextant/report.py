@@ -109,8 +109,8 @@ def _belief(measured: Measured) -> Iterator[str]:
     )
     if any(row.state == "calibrated" for row in rows.values()):
         yield (
-            f"<p>Before anything was labelled, the same answers had an ECE of {100 * pooled.ece_unlabelled:.1f} points and "
-            f"a Brier score of {pooled.brier_unlabelled:.4f}.</p>"
+            f"<p>Before anything was labelled, the same answers had an ECE of {100 * pooled.ece_unlabelled:.1f} points "
+            f"and a Brier score of {pooled.brier_unlabelled:.4f}.</p>"
         )
     p, y, w = (np.concatenate([np.broadcast_to(c[k], c[0].shape) for c in measured.cells.values()]) for k in range(3))
     yield '<div class="figures">'

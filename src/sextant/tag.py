@@ -120,7 +120,7 @@ def _nobodys(curve: Mapping[str, Any]) -> bool:
 
 def _asked_before(curve: Mapping[str, Any]) -> bool:
     """Whether a center or a scale was asked for while tagging; then another may be."""
-    return curve["params"].get(BY_HAND) == prior.BY_RUN[BY_HAND]
+    return bool(curve["params"].get(BY_HAND) == prior.BY_RUN[BY_HAND])
 
 
 def _is_fixed(attribute: Attribute, center: float | None, scale: float | None) -> bool:
