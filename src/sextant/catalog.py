@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sextant import fulltext
 from sextant.curations import Curations
 from sextant.database import now
+from sextant.events import THUMB, Events
 from sextant.memory import Memory
 from sextant.schema import (
     calibrations,
@@ -62,13 +63,17 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A person's yes or no for (image, attribute), to calibrate by. `value` None withdraws it."""
+    """A person's yes or no for (image, attribute), to calibrate by. `value` None withdraws it.
+
+    `source` is `thumb` where nobody was asked: a thumb that came with an answer somebody looked at.
+    """
 
     image: str
     code: str
     value: bool | None
     person: str = ""
     at: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ class DuplicateRun:
     restored: int
 
 
-class Catalog(Memory, Curations):
+class Catalog(Memory, Curations, Events):
     """What people said, in the database at `url`."""
 
     @classmethod
@@ -225,29 +230,26 @@ class Catalog(Memory, Curations):
         return [Drawn(r.image, r.code, r.batch, r.probability, r.stratum) for r in self._all(query)]
 
     def put_labels(self, rows: Iterable[Label]) -> None:
-        """Records labels; the newest of a person for a cell holds."""
-        values = [
-            {
-                "image": r.image,
-                "code": r.code,
-                "value": r.value,
-                "person": r.person,
-                "at": now(),
-            }
-            for r in rows
-        ]
+        """Records labels; the newest of a person for a cell holds, and a withdrawal takes that person's thumb along."""
+        values, at = [], now()
+        for r in rows:
+            row = {"image": r.image, "code": r.code, "value": r.value, "person": r.person, "at": at}
+            values += [{**row, "source": r.source or None}]
+            values += [{**row, "source": THUMB}] if r.value is None and not r.source else []
         if values:
             with self._writing() as connection:
                 connection.execute(labels.insert(), values)
 
-    def labels(self, codes: Sequence[str] | None = None) -> list[Label]:
-        """The labels that hold now: one a person and cell, withdrawn ones left out."""
+    def labels(self, codes: Sequence[str] | None = None, *, thumbs: bool = True) -> list[Label]:
+        """The labels that hold now: one a person and cell, withdrawn ones left out; and a thumb, unless without."""
         c = labels.c
-        newest = sa.select(sa.func.max(c.id)).group_by(c.image, c.code, c.person)
+        newest = sa.select(sa.func.max(c.id)).group_by(c.image, c.code, c.person, c.source)
         query = sa.select(labels).where(c.id.in_(newest), c.value.is_not(None)).order_by(c.id)
         if codes is not None:
             query = query.where(c.code.in_(list(codes)))
-        return [Label(r.image, r.code, r.value, r.person, r.at) for r in self._all(query)]
+        if not thumbs:
+            query = query.where(c.source.is_(None))
+        return [Label(r.image, r.code, r.value, r.person, r.at, r.source or "") for r in self._all(query)]
 
     # what people say of images
 

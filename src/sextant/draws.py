@@ -19,7 +19,7 @@ from sextant.view import View
 def ask(view: View, catalog: Catalog, code: str, size: int, *, seed: int) -> list[Asked]:
     """Draws images to be labelled, by stratum of confidence and more near a band edge; keeps their probabilities."""
     thresholds = view.thresholds(code)
-    answered = {label.image for label in catalog.labels([code])}
+    answered = {label.image for label in catalog.labels([code], thumbs=False)}
     ids = view.ids.to_pylist()
     done = np.array([image in answered for image in ids], np.bool_)
     confidence = view.confidence(code, view.calibration(code))
@@ -38,7 +38,7 @@ def ask(view: View, catalog: Catalog, code: str, size: int, *, seed: int) -> lis
 
 def still_open(view: View, catalog: Catalog, code: str) -> list[Asked]:
     """What the newest draw asked about and nobody has answered yet."""
-    answered = {label.image for label in catalog.labels([code])}
+    answered = {label.image for label in catalog.labels([code], thumbs=False)}
     drawn = catalog.sample([code])
     newest = max((d.batch for d in drawn), default=0)
     rest = [d for d in drawn if d.batch == newest and d.image not in answered and d.image in view.places]
@@ -54,7 +54,7 @@ def still_open(view: View, catalog: Catalog, code: str) -> list[Asked]:
 
 def count(view: View, catalog: Catalog, code: str) -> CountEstimate | None:
     """How many images really show an attribute, with an interval, from the newest batch that was drawn and labelled."""
-    answers = settled(catalog.labels([code])).get(code, {})
+    answers = settled(catalog.labels([code], thumbs=False)).get(code, {})
     drawn = [d for d in catalog.sample([code]) if d.image in answers]
     if not drawn:
         return None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sextant import exclusive
-from sextant.answers import Truth, labelled, settled
+from sextant.answers import Truth, labelled, proper, settled
 from sextant.catalog import Catalog
 from sextant.errors import UsageError
 from sextant.maths import fitting, metrics
@@ -54,7 +54,7 @@ def cross_fitted(view: View, catalog: Catalog, codes: Sequence[str]) -> dict[str
     given = labelled(view, single, catalog.sample(list(single)))
     fits = fitting.fit(given) if given else {}
     cells: dict[str, Cells] = {}
-    for group in exclusive.fits(view, answers):
+    for group in exclusive.fits(view, proper(answers)):
         shares = group.held_out if "labels" in view.calibration(group.codes[0]).params else group.unlabelled
         for place, code in enumerate(group.codes):
             truth, even = (group.truth == place).astype(np.float64), np.ones(len(group.truth))

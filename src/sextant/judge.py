@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sextant import exclusive, promises
-from sextant.answers import Truth, labelled, settled
+from sextant.answers import Truth, labelled, proper, settled
 from sextant.catalog import CalibrationRecord, Catalog
 from sextant.errors import UsageError
 from sextant.exclusive import GroupFit
@@ -41,9 +41,10 @@ def calibrate(
     answers = settled(catalog.labels(codes))
     single = [c for c in answers if isinstance(item := view.describe(c), Attribute) and item.group is None]
     given = labelled(view, {c: answers[c] for c in single}, catalog.sample(single))
-    groups = exclusive.fits(view, answers)
+    groups = exclusive.fits(view, proper(answers))
     if not given and not groups:
-        raise UsageError("there are no labels to calibrate by; ask for some with: sextant label next CODE")
+        alone = ", and thumbs alone speak for no other image" if answers else ""
+        raise UsageError(f"there are no labels to calibrate by{alone}; ask for some with: sextant label next CODE")
     records, measured, reports = {}, {}, []
     for code, fit in (fitting.fit(given) if given else {}).items():
         before = view.calibration(code)

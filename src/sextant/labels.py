@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from sextant.catalog import Label
 from sextant.errors import ExchangeError
+from sextant.events import THUMB
 from sextant.exchange import records
 from sextant.vocabulary import did_you_mean
 
@@ -55,7 +56,7 @@ def read(
             elif (old := labels.get((image, code, who))) is not None and old.value != known:
                 problems.append(f"{path}:{line}: '{code}' of {name} is yes on one line and no on another")
             else:
-                labels[image, code, who] = Label(image, code, known, who)
+                labels[image, code, who] = Label(image, code, known, who, source=_source(row))
     if not labels and passed and not problems:
         problems.append(f"{path}: none of its {passed} images is in the collection")
     if not labels and not problems:
@@ -86,13 +87,17 @@ def _cells(row: Mapping[str, Any], codes: Collection[str]) -> Iterator[tuple[str
         yield from ((c, v) for c, v in row.items() if c in codes and v not in (None, ""))
 
 
+def _source(row: Mapping[str, Any]) -> str:
+    return THUMB if row.get("source") == THUMB else ""
+
+
 def _truth(value: Any) -> bool | None:
     word = str(value).strip().lower()
     return True if word in YES else False if word in NO else None
 
 
 def table(labels: Sequence[Label], paths: Mapping[str, str]) -> pa.Table:
-    """Labels as rows that `read` takes back: id, path, code, value, person, at."""
+    """Labels as rows that `read` takes back: id, path, code, value, person, at, source."""
     columns = {
         "id": pa.array([label.image for label in labels], pa.string()),
         "path": pa.array([paths.get(label.image) for label in labels], pa.string()),
@@ -100,5 +105,6 @@ def table(labels: Sequence[Label], paths: Mapping[str, str]) -> pa.Table:
         "value": pa.array([label.value for label in labels], pa.bool_()),
         "person": pa.array([label.person for label in labels], pa.string()),
         "at": pa.array([label.at for label in labels], pa.string()),
+        "source": pa.array([label.source or None for label in labels], pa.string()),
     }
     return pa.table(columns)
