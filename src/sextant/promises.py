@@ -23,7 +23,7 @@ def promise(view: View, catalog: Catalog, code: str, *, precision: float, failur
 
     Where there is one, it becomes the edge of accepted for as long as the calibration is in force.
     """
-    answers = settled(catalog.labels([code])).get(code, {})
+    answers: dict[str, bool] = settled(catalog.labels([code])).get(code, {})
     given = labelled(view, {code: answers}, catalog.sample([code])).get(code)
     if given is None:
         raise UsageError(f"'{code}' has no labels; ask for some with: sextant label next {code}")
