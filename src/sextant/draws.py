@@ -54,7 +54,7 @@ def still_open(view: View, catalog: Catalog, code: str) -> list[Asked]:
 
 def count(view: View, catalog: Catalog, code: str) -> CountEstimate | None:
     """How many images really show an attribute, with an interval, from the newest batch that was drawn and labelled."""
-    answers = settled(catalog.labels([code], thumbs=False)).get(code, {})
+    answers: dict[str, bool] = settled(catalog.labels([code], thumbs=False)).get(code, {})
     drawn = [d for d in catalog.sample([code]) if d.image in answers]
     if not drawn:
         return None
