@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ def find(name: str) -> str | None:
     return IMAGES.get(name) or (name if name in IMAGES.values() else None)
 
 
-def read(folder: Path, text: str, name: str = "labels.csv", **options: bool) -> dict[tuple[str, str], bool | None]:
+def read(folder: Path, text: str, name: str = "labels.csv", **options: Any) -> dict[tuple[str, str], bool | None]:
     file = folder / name
     file.write_text(text)
     found = labels.read(file, find, CODES, person="Ada", **options)
@@ -57,6 +58,13 @@ def test_every_form_says_the_same(tmp_path: Path, name: str, text: str) -> None:
 def test_a_list_of_what_is_shown_says_no_to_the_rest(tmp_path: Path) -> None:
     found = read(tmp_path, '{"path": "a.jpg", "attributes": ["green"]}\n', "truth.jsonl")
     assert found == {("a.jpg", "red"): False, ("a.jpg", "green"): True}
+
+
+def test_a_list_says_no_to_derived_attributes_only_where_it_knows_of_them(tmp_path: Path) -> None:
+    base = '{"path": "a.jpg", "attributes": ["green"]}\n'
+    assert read(tmp_path, base, "truth.jsonl", derived=["red"]) == {("a.jpg", "green"): True}
+    known = base + '{"path": "b.jpg", "attributes": ["red"]}\n'
+    assert read(tmp_path, known, "truth.jsonl", derived=["red"])["a.jpg", "red"] is False
 
 
 def test_an_unanswered_line_says_nothing(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ class Collection(Edges):
         Returns how many; nothing is kept if any line is wrong.
         """
         view = self.view(self.codes())
-        found = labelling.read(expanded(source), view.find, view.codes(), person=person)
+        found = labelling.read(expanded(source), view.find, view.codes(), person=person, derived=self._derived())
         self.catalog.put_labels(found)
         return len(found)
 
@@ -747,7 +747,13 @@ class Collection(Edges):
         if file is None:
             return None
         path = expanded(file)
-        return answers.settled(labelling.read(path, view.find, view.codes(), person="", strangers=True))
+        derived = self._derived()
+        return answers.settled(
+            labelling.read(path, view.find, view.codes(), person="", strangers=True, derived=derived)
+        )
+
+    def _derived(self) -> list[str]:
+        return [item.code for item in self.vocabulary.derived] if self.vocabulary else []
 
     def _image(self, view: View, name: str) -> str:
         found = view.find(name)

@@ -26,9 +26,18 @@ SHOWN = 20
 
 
 def read(
-    path: Path, find: Callable[[str], str | None], codes: Sequence[str], *, person: str, strangers: bool = False
+    path: Path,
+    find: Callable[[str], str | None],
+    codes: Sequence[str],
+    *,
+    person: str,
+    strangers: bool = False,
+    derived: Collection[str] = (),
 ) -> list[Label]:
     """The labels of a file, for images that `find` knows; with `strangers` others are passed over.
+
+    A list of what is shown says no to everything else, but to codes among `derived` only where it names any of them:
+    who lists dogs and cats has not said that there are no animals.
 
     Raises:
         ExchangeError: something is wrong; the message lists every line, and nothing is to be kept.
@@ -36,7 +45,10 @@ def read(
     labels: dict[tuple[str, str, str], Label] = {}
     problems: list[str] = []
     passed = 0
-    for line, row in records(path):
+    rows = list(records(path))
+    named = {code for _, row in rows if isinstance(row.get("attributes"), list) for code in row["attributes"]}
+    meant = [code for code in codes if code not in derived or not named.isdisjoint(derived)]
+    for line, row in rows:
         name = str(row.get("path") or row.get("id") or "")
         image = _image(row, path.parent, find)
         if image is None and name and strangers:
@@ -47,7 +59,7 @@ def read(
             problems.append(f"{path}:{line}: {what}")
             continue
         who = str(row.get("person") or person)
-        for code, value in _cells(row, codes):
+        for code, value in _cells(row, codes, meant):
             known = _truth(value)
             if code not in codes:
                 problems.append(f"{path}:{line}: no attribute '{code}'.{did_you_mean(code, codes)}")
@@ -75,14 +87,14 @@ def _image(row: Mapping[str, Any], folder: Path, find: Callable[[str], str | Non
     return find(name) or find(str(folder / name)) if name else None
 
 
-def _cells(row: Mapping[str, Any], codes: Collection[str]) -> Iterator[tuple[str, Any]]:
-    """The (code, value) pairs of one record, whichever form it has; empty values say nothing."""
+def _cells(row: Mapping[str, Any], codes: Collection[str], meant: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """The (code, value) pairs of one record, whichever form it has; a list is about `meant`. An empty value is none."""
     if "code" in row:
         if row.get("value") not in (None, ""):
             yield str(row["code"]), row["value"]
     elif isinstance(row.get("attributes"), list):
         shown = set(row["attributes"])
-        yield from ((code, code in shown) for code in codes)
+        yield from ((code, code in shown) for code in meant)
     else:
         yield from ((c, v) for c, v in row.items() if c in codes and v not in (None, ""))
 
