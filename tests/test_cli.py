@@ -308,9 +308,11 @@ def test_search_answers_in_its_fixed_shape(made: Path, sextant: Run) -> None:
     found = answer(sextant("-C", made, "search", "a dog", "-k", "5", "--json"))
     assert list(found)[:4] == ["query", "state", "hits", "hints"]
     assert (found["query"], found["hints"], len(found["hits"])) == ("a dog", [], 5)
-    assert {tuple(hit) for hit in found["hits"]} == {("id", "path", "cosine", "logit", "confidence", "matched")}
-    logits = [hit["logit"] for hit in found["hits"]]
-    assert logits == sorted(logits, reverse=True)
+    fixed = ("id", "path", "cosine", "logit", "confidence", "matched")
+    assert {tuple(hit)[:6] for hit in found["hits"]} == {fixed}
+    assert {tuple(hit)[6:] for hit in found["hits"]} == {("margin", "said", "folded", "clip_score")}
+    confidences = [hit["confidence"] for hit in found["hits"]]
+    assert confidences == sorted(confidences, reverse=True)
 
 
 def test_search_leaves_out_what_is_less_sure_or_outside_the_rule(made: Path, sextant: Run) -> None:

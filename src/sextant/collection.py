@@ -38,6 +38,7 @@ from sextant.types import (
     ColumnEvaluation,
     ColumnSummary,
     CountEstimate,
+    Facet,
     Inspection,
     Progress,
     Promise,
@@ -52,6 +53,7 @@ from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
 
 if TYPE_CHECKING:
     from sextant.compare import Comparison
+    from sextant.crops import CropsReport
     from sextant.curate import Curation, Kept, Provider
     from sextant.curate import Options as CurateOptions
     from sextant.curations import PickRecord
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from sextant.fetch import Fetcher
     from sextant.golden import GoldenReport
     from sextant.memory import Favourite, Searched
+    from sextant.indexing import IndexState
     from sextant.outside import Outside
     from sextant.sifting import Cluster, Method, Picked, Way
     from sextant.survey import Control, Review
@@ -435,6 +438,7 @@ class Collection(Edges):
         likeness: float = 0.5,
         fold: bool | float = False,
         diversity: float = 0.0,
+        facets: Sequence[str] = (),
     ) -> SearchResult:
         """The images most likely to show what is asked, best first; `where` is a rule that every hit satisfies.
 
@@ -442,7 +446,8 @@ class Collection(Edges):
         prior as those of unlabelled columns; `threshold` leaves out hits below one. `expand` also asks in the words of
         the expansion dictionary, `words` joins what tags and descriptions say. `image` is a picture to resemble as
         well, by a share of `likeness`. `fold` shows one of several near-duplicates, `diversity` above 0 prefers hits
-        that differ. When nothing here is likely to show what is asked, the hints say so.
+        that differ; `facets` names what the likely images are counted by. When nothing here is likely to show what is
+        asked, the hints say so. What was asked is remembered in the history.
         """
         options = finding.Options(
             negatives=negatives,
@@ -455,8 +460,21 @@ class Collection(Edges):
             likeness=likeness,
             fold=fold,
             diversity=diversity,
+            facets=facets,
         )
-        return finding.search(self, text, options)
+        from sextant import history
+
+        found = finding.search(self, text, options)
+        history.remember(self, text, options, found)
+        return found
+
+    def facets(self, names: Sequence[str], *, where: str | None = None, limit: int = 10) -> list[Facet]:
+        """How the images that satisfy a rule fall into the values of attributes or facts, each with the rule for it."""
+        from sextant import facets
+
+        view = self.view([name for name in names if name not in KINDS])
+        chosen = np.ones(len(view), np.bool_) if where is None else view.mask(rules.parse(where, self.known()))
+        return facets.count(view, chosen, names, limit)
 
     def similar(
         self, image: str, *, limit: int = 20, where: str | None = None, fold: bool | float = False
@@ -733,6 +751,33 @@ class Collection(Edges):
                     self.catalog.drop_texts(encoder)
                 self.store.drop_images(orphans)
         return {"columns": gone, "encoders": encoders, "images": orphans}
+
+    def index(self, *, progress: Report | None = None) -> IndexState:
+        """Makes the vector index of a large collection anew, and checks its recall with phrases.
+
+        It is a cache: searches are exact without it, and slow beyond a few hundred thousand images.
+        """
+        from sextant import indexing
+
+        return indexing.build(self, progress=progress)
+
+    def index_state(self) -> IndexState:
+        """What index there is, how much it finds, and whether it still fits."""
+        from sextant import indexing
+
+        return indexing.state(self)
+
+    def drop_index(self) -> bool:
+        """Deletes the vector index; says whether there was one."""
+        from sextant import indexing
+
+        return indexing.drop(self)
+
+    def crops(self, *, progress: Report | None = None) -> CropsReport:
+        """Embeds five parts of every picture that has none yet, so that small things can be found."""
+        from sextant import crops
+
+        return crops.add(self, progress=progress)
 
     def vacuum(self) -> int:
         """Merges small pieces and deletes old versions; returns the bytes freed."""

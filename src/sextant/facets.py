@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from sextant.errors import UsageError
 from sextant.maths.grammar import MAX_LENGTH
 from sextant.maths.rules import BAND_NAMES, AttributeValues
+from sextant.types import Facet, FacetValue
 from sextant.view import KINDS
 from sextant.vocabulary import did_you_mean
 
@@ -45,29 +45,6 @@ class Facts(Protocol):
     def values(self, code: str) -> AttributeValues:
         """Confidence and band of an attribute for every image."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class FacetValue:
-    """One value or range, as a person reads it: `count` images of the answer have it, and `rule` selects them."""
-
-    value: str
-    count: int
-    rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facet:
-    """How an answer falls into the values of one name. `others` images have a value that is not listed.
-
-    Of `missing` images nothing is known. Values of tags overlap, all others do not.
-    """
-
-    name: str
-    kind: str
-    values: tuple[FacetValue, ...]
-    others: int
-    missing: int
 
 
 def count(view: Facts, rows: Mask, names: Sequence[str], limit: int = 10) -> list[Facet]:

@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sextant import embedding, question
+from sextant import embedding, facets, question
 from sextant import search as ranking
 from sextant.edges import Edges
 from sextant.errors import UsageError
 from sextant.maths import diversity, groups, rules
 from sextant.maths import ranking as fusion
 from sextant.question import Answer, Doubles
-from sextant.types import Floats, Hit, SearchResult
+from sextant.types import Facet, Floats, Hit, SearchResult
 from sextant.view import KINDS, View
 from sextant.vocabulary import Thresholds
 
@@ -46,7 +46,7 @@ class Options:
     `where` is a rule every hit satisfies, `threshold` a confidence. `expand` also asks in the words of the expansion
     dictionary; `words` joins what people's tags and descriptions say. `image` is a picture that hits should resemble
     too, by a share of `likeness`. `fold` shows one of several near-duplicates, by a cosine where it is a number;
-    `diversity` from 0, the plain order, to 1 prefers hits that differ.
+    `diversity` from 0, the plain order, to 1 prefers hits that differ. `facets` names what likely hits are counted by.
     """
 
     negatives: Sequence[str] = ()
@@ -59,6 +59,7 @@ class Options:
     likeness: float = 0.5
     fold: bool | float = False
     diversity: float = 0.0
+    facets: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.limit < 1:
@@ -81,16 +82,22 @@ def search(edges: Edges, text: str, options: Options) -> SearchResult:
     chosen &= ~view.out_of_sight
     found = question.answer(edges, view, asked)
     said = _said(edges, view, asked, chosen) if options.words else np.zeros(0, np.intp)
-    rows = _ranked(edges, view, found, said, chosen, options)
     best = ranking.candidates(found.score, 1, chosen)
     top = float(found.confidence[best].max()) if len(best) else None
-    hints = [*asked.phrasing.remarks, *_meant(edges, view, text), *([] if len(said) else _hints(view, options.where, top))]
-    spoken = np.isin(rows, said)
-    kept = (found.confidence[rows] >= options.threshold) | spoken
-    rows, folded = _folded(edges, view, rows[kept], options)
-    hits = _hits(edges, view, found, rows, folded, set(said.tolist()))
+    chosen &= found.confidence >= options.threshold - SLACK  # a rough cut, made again to the last bit
+    chosen[said] = True
+    judged = _ranked(edges, view, found, said, chosen, options)
+    judged = judged.take(np.flatnonzero((judged.confidence >= options.threshold) | np.isin(judged.rows, said)))
+    places, folded = _folded(edges, view, judged.rows, options)
+    hits = _hits(edges, view, found, judged.take(places), folded, set(said.tolist()))
+    hints = (
+        *asked.phrasing.remarks,
+        *_meant(edges, view, text),
+        *([] if len(said) else _hints(view, options.where, top)),
+    )
+    counted = _facets(view, chosen, found, options)
     terms = " + ".join(term.text for term in asked.phrasing.positives)
-    return SearchResult(text.strip(), found.judge.state, hits, tuple(hints), terms)
+    return SearchResult(text.strip(), found.judge.state, hits, hints, terms, counted)
 
 
 def similar(edges: Edges, image: str, *, limit: int, where: str | None, fold: bool | float = False) -> SearchResult:
@@ -103,10 +110,10 @@ def similar(edges: Edges, image: str, *, limit: int, where: str | None, fold: bo
     if found in view.places:
         chosen[view.places[found]] = False
     rows = _best(logits[:, 0].astype(np.float64), view, chosen, _pool(options))
-    logits_of_rows = ranking.exact(edges, view, rows, vector[None, :], logits)[:, 0]
-    rows = rows[ranking.order(logits_of_rows.astype(np.float64), view.ids.take(pa.array(rows)))]
-    rows, folded = _folded(edges, view, rows, options)
     values = ranking.exact(edges, view, rows, vector[None, :], logits)[:, 0]
+    order = ranking.order(values.astype(np.float64), view.ids.take(pa.array(rows)))
+    places, folded = _folded(edges, view, rows[order], options)
+    rows, values = rows[order][places], values[order][places]
     scale, bias = edges.scale
     hits = tuple(
         Hit(
@@ -158,19 +165,33 @@ def _said(edges: Edges, view: View, asked: question.Question, chosen: NDArray[np
     return np.asarray(there[chosen[there]], np.intp)
 
 
-def _ranked(edges: Edges, view: View, found: Answer, said: Rows, chosen: NDArray[np.bool_], options: Options) -> Rows:
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Rows of a view, best first, with the logits (m, k) of all texts and the confidence (m,), to the last bit."""
+
+    rows: Rows
+    table: Floats
+    confidence: Doubles
+
+    def take(self, places: Rows) -> Judged:
+        """Some of the rows."""
+        return Judged(self.rows[places], self.table[places], self.confidence[places])
+
+
+def _ranked(edges: Edges, view: View, found: Answer, said: Rows, chosen: NDArray[np.bool_], options: Options) -> Judged:
     """Rows from the best on, more than are wanted where some may be folded."""
     limit = max(_pool(options), MOST_BY_WORDS if len(said) else 0)
-    if options.image is None:
-        rows = _best(found.score, view, chosen, limit)
-        exact = ranking.exact(edges, view, rows, found.directions, found.logits)
-        score, _ = found.judge.judged(exact, view.background[rows])
-    else:
-        every = _resembling(edges, view, found, chosen, options)
-        rows = _best(every, view, chosen, limit)
-        score = every[rows]
-    rows = rows[ranking.order(score, view.ids.take(pa.array(rows)))]
-    return np.asarray(fusion.fuse([rows, said]), np.intp) if len(said) else rows
+    every = found.score if options.image is None else _resembling(edges, view, found, chosen, options)
+    rows = _best(every, view, chosen, limit)
+    rows = np.union1d(rows, said[chosen[said]])
+    table = ranking.exact(edges, view, rows, found.directions, found.logits)
+    score, confidence = found.judge.judged(table, view.background[rows])
+    order = ranking.order(score if options.image is None else every[rows], view.ids.take(pa.array(rows)))
+    if len(said):
+        place = {row: k for k, row in enumerate(rows.tolist())}
+        words = [place[row] for row in said.tolist() if row in place]
+        order = np.asarray(fusion.fuse([order, words]), np.intp)
+    return Judged(rows, table, confidence).take(order)
 
 
 def _best(score: Doubles, view: View, chosen: NDArray[np.bool_], limit: int) -> Rows:
@@ -201,10 +222,20 @@ def _standing(values: Doubles) -> Doubles:
     return np.asarray(ndtri((rankdata(values, nan_policy="omit") - 0.5) / max(known, 1)))
 
 
+def _facets(view: View, chosen: NDArray[np.bool_], found: Answer, options: Options) -> tuple[Facet, ...]:
+    """How the images that are likelier than not to show what is asked fall into the values of some names."""
+    if not options.facets:
+        return ()
+    view.read([name for name in options.facets if name not in KINDS])
+    likely = chosen & (found.confidence >= max(options.threshold, Thresholds().tentative))
+    return tuple(facets.count(view, likely, options.facets))
+
+
 def _folded(edges: Edges, view: View, rows: Rows, options: Options) -> tuple[Rows, dict[int, tuple[int, ...]]]:
-    """At most `limit` rows in their order, and for each the rows that it stands for."""
+    """The places in `rows` of at most `limit` of them, in their order, and for each row those that it stands for."""
+    places = np.arange(len(rows))
     if not options.fold and not options.diversity:
-        return rows[: options.limit], {}
+        return places[: options.limit], {}
     vectors = ranking.vectors_of(edges, view, rows)
     behind: dict[int, tuple[int, ...]] = {}
     if options.fold:
@@ -213,12 +244,11 @@ def _folded(edges: Edges, view: View, rows: Rows, options: Options) -> tuple[Row
         for place, leader in enumerate(leaders.tolist()):
             if place != leader:
                 behind[int(rows[leader])] = (*behind.get(int(rows[leader]), ()), int(rows[place]))
-        first = np.flatnonzero(leaders == np.arange(len(rows)))
-        rows, vectors = rows[first], vectors[first]
+        places = np.flatnonzero(leaders == places)
     if options.diversity:
-        quality = 1.0 - np.arange(len(rows)) / max(len(rows), 1)
-        rows = rows[diversity.relevant(vectors, options.limit, quality, 1 - options.diversity)]
-    return rows[: options.limit], behind
+        quality = 1.0 - np.arange(len(places)) / max(len(places), 1)
+        places = places[diversity.relevant(vectors[places], options.limit, quality, 1 - options.diversity)]
+    return places[: options.limit], behind
 
 
 def _alike(edges: Edges, view: View) -> float:
@@ -232,28 +262,26 @@ def _hits(
     edges: Edges,
     view: View,
     found: Answer,
-    rows: Rows,
+    judged: Judged,
     folded: dict[int, tuple[int, ...]],
     said: set[int],
 ) -> tuple[Hit, ...]:
     scale, bias = edges.scale
-    table = ranking.exact(edges, view, rows, found.directions, found.logits)
-    _, confidence = found.judge.judged(table, view.background[rows])
-    values = found.judge.positive_logits(table)
-    margins = found.judge.margins((table.astype(np.float64) - bias) / scale)
+    values = found.judge.positive_logits(judged.table)
+    margins = found.judge.margins((judged.table.astype(np.float64) - bias) / scale)
     return tuple(
         Hit(
             id=str(view.ids[row]),
             path=str(view.paths[row]),
             cosine=(float(values[k]) - bias) / scale,
             logit=float(values[k]),
-            confidence=float(confidence[k]),
+            confidence=float(judged.confidence[k]),
             matched=matched,
             margin=None if margins is None else float(margins[k]),
             said=row in said,
             folded=_paths(view, folded.get(row, ())),
         )
-        for k, (row, matched) in enumerate(zip(rows.tolist(), found.judge.matched(table), strict=True))
+        for k, (row, matched) in enumerate(zip(judged.rows.tolist(), found.judge.matched(judged.table), strict=True))
     )
 
 

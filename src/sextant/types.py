@@ -214,14 +214,40 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class FacetValue:
+    """One value or range, as a person reads it: `count` images of the answer have it, and `rule` selects them."""
+
+    value: str
+    count: int
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """How an answer falls into the values of one name. `others` images have a value that is not listed.
+
+    Of `missing` images nothing is known. Values of tags overlap, all others do not.
+    """
+
+    name: str
+    kind: str
+    values: tuple[FacetValue, ...]
+    others: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A ranked answer; `state` says what its confidences are worth. `asked` are the query's positive terms, joined."""
+    """A ranked answer; `state` says what its confidences are worth. `asked` are the query's positive terms, joined;
+    `facets` count the images that are likelier than not to show it.
+    """
 
     query: str
     state: str
     hits: tuple[Hit, ...]
     hints: tuple[str, ...] = ()
     asked: str = ""
+    facets: tuple[Facet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

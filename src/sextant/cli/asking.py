@@ -17,7 +17,7 @@ from sextant.output import Cell, Heading
 
 if TYPE_CHECKING:
     from sextant.collection import Collection
-    from sextant.types import Hit, Rows, SearchResult
+    from sextant.types import Facet, Hit, Rows, SearchResult
 
 HITS = 20
 CSV_COLUMNS = ("id", "path", "cosine", "logit", "confidence", "matched", "margin", "said", "folded", "clip_score")
@@ -170,6 +170,7 @@ def folding(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="D",
     help="Prefer hits that differ; 0 is the plain order.",
 )
+@click.option("--facet", "facets", metavar="NAME", multiple=True, help="Count the likely images by this; repeatable.")
 @ranked
 @paths_options
 def search(run: Invocation, text: str, fold: bool | float, fold_at: float | None, **options: Any) -> None:
@@ -207,13 +208,25 @@ def print_found(run: Invocation, photos: Collection, found: SearchResult) -> Non
     hits = [{**asdict(hit), "clip_score": hit.clip_score} for hit in found.hits]
     match run.form:
         case "json":
-            output.write_json({"query": found.query, "state": found.state, "hits": hits, "hints": list(found.hints)})
+            shape = {"query": found.query, "state": found.state, "hits": hits, "hints": list(found.hints)}
+            output.write_json({**shape, "facets": [asdict(facet) for facet in found.facets]})
         case "csv":
             output.write_csv(output.rows_of([{**hit, "folded": "; ".join(hit["folded"])} for hit in hits], CSV_COLUMNS))
         case "paths":
             _print_paths(run, photos, [hit.path for hit in found.hits])
         case "table":
             _print_hits(found)
+            for facet in found.facets:
+                print()
+                _print_facet(facet)
+
+
+def _print_facet(facet: Facet) -> None:
+    headings = [Heading(output.plain(facet.name)), Heading("images", "right"), Heading("rule")]
+    rows = [[output.plain(v.value), f"{v.count:,}", output.plain(v.rule)] for v in facet.values]
+    rows += [["other", f"{facet.others:,}", ""]] if facet.others else []
+    rows += [["unknown", f"{facet.missing:,}", ""]] if facet.missing else []
+    output.write_table(headings, rows)
 
 
 def _print_hits(found: SearchResult) -> None:
