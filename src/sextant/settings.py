@@ -43,6 +43,8 @@ class Settings:
     """What one SQL statement may use, in MiB."""
     resident_mb: int = 1024
     """Vectors up to this size, in MiB, are kept in memory between questions; larger ones are read for each."""
+    exact_rows: int = 200_000
+    """Up to so many images a search compares every one; beyond it uses a vector index, where there is one."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property

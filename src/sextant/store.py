@@ -3,6 +3,7 @@
     images.lance                 id, size and facts of the bytes; a row never changes
     files.lance                  path → id, with size and time of change, to know an unchanged file without reading it
     encoders/NAME@REV.lance      id, vector (dim), background, and one float32 logit column per attribute code
+    encoders/NAME@REV.crops.lance  id, crop, vector (dim) and background of parts of images, where they were asked for
 
 Writers take one lock and check inside it what is already there, so two of them never write a row twice. Readers take
 none. This file knows nothing of encoders, vocabularies or confidences.
@@ -51,6 +52,7 @@ FILES = pa.schema(
     ]
 )
 LOCK_SECONDS = 600.0
+CROPS = ".crops.lance"  # what the folder of a table of parts of images ends with
 DROPPED = ".dropped"  # what the folder of an encoder's table ends with while it is being deleted
 
 
@@ -114,7 +116,7 @@ class Store:
             with self.writing():
                 files = self.files()
                 tables.delete(self._files, "path", files.filter(pc.is_in(files["id"], gone))["path"])
-                for path in (self._images, *self._encoder_paths()):
+                for path in (self._images, *self._encoder_paths(), *self._crops_paths()):
                     tables.delete(path, "id", gone)
 
     def drop_files(self, paths: Sequence[str]) -> None:
@@ -133,20 +135,27 @@ class Store:
         """The table of an encoder, named `NAME@REVISION`; it may not exist yet."""
         return Vectors(self.root / "encoders" / f"{file_name(encoder)}.lance", encoder, self.writing)
 
+    def crops(self, encoder: str) -> Path:
+        """Where an encoder's table of parts of images lies; it may not exist."""
+        return self.root / "encoders" / f"{file_name(encoder)}{CROPS}"
+
     def encoders(self) -> list[str]:
         """The names, `NAME@REVISION`, of the encoders that have a table."""
         return [_encoder_name(path) for path in self._encoder_paths()]
 
     def drop_encoder(self, encoder: str) -> None:
         """Deletes an encoder's table with its vectors and logits, at once for whoever reads."""
-        path = self.vectors(encoder).path
         with self.writing():
-            if path.exists():
+            for path in (p for p in (self.vectors(encoder).path, self.crops(encoder)) if p.exists()):
                 with tables.writing(path):
                     shutil.rmtree(path.rename(path.with_name(path.name + DROPPED)))
 
     def _encoder_paths(self) -> list[Path]:
-        return sorted(p for p in (self.root / "encoders").glob("*.lance") if tables.exists(p))
+        found = (self.root / "encoders").glob("*.lance")
+        return sorted(p for p in found if not p.name.endswith(CROPS) and tables.exists(p))
+
+    def _crops_paths(self) -> list[Path]:
+        return sorted(p for p in (self.root / "encoders").glob(f"*{CROPS}") if tables.exists(p))
 
     # housekeeping
 
@@ -160,14 +169,14 @@ class Store:
             tables.delete(self._files, "path", files.filter(pc.is_null(files["id"]))["path"])
             for path in self._encoder_paths():
                 Vectors(path, path.stem, self.writing).tidy()
-            for path in (self._images, self._files, *self._encoder_paths()):
+            for path in (self._images, self._files, *self._encoder_paths(), *self._crops_paths()):
                 tables.vacuum(path)
         return max(0, before - self.size())
 
     def compact(self) -> None:
         """Merges small fragments where there are many; cheap when there are not."""
         with self.writing():
-            for path in (self._images, self._files, *self._encoder_paths()):
+            for path in (self._images, self._files, *self._encoder_paths(), *self._crops_paths()):
                 tables.compact(path)
 
     def size(self) -> int:

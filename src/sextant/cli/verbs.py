@@ -61,6 +61,8 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "info": Verb("upkeep", "Show what the collection holds and which settings are in force."),
         "prune": Verb("upkeep", "Delete what nothing refers to any more."),
         "vacuum": Verb("upkeep", "Merge small pieces and delete old versions."),
+        "index": Verb("indexing", "Make the vector index of a large collection, and check how much it finds."),
+        "crops": Verb("indexing", "Embed five parts of every picture, so that a search can find small things."),
         "model": Verb("model", "List, convert, examine and switch encoders."),
         "completion": Verb("upkeep", "Print the completion script for a shell."),
     },
