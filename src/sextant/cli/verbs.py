@@ -34,6 +34,10 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "history": Verb("remembering", "List what was searched for, the newest first."),
         "favourite": Verb("remembering", "Give searches a name, and ask them again."),
     },
+    "Share": {
+        "serve": Verb("serving", "Open the gallery in a browser, and the API behind it."),
+        "keys": Verb("serving", "Make, list and revoke the keys that `serve --keys` asks for."),
+    },
     "Sift": {
         "duplicates": Verb("sifting", "Group near-duplicates, and put all but the best out of sight."),
         "pick": Verb("sifting", "Choose a few images that are good and differ from each other."),

@@ -1,0 +1,65 @@
+"""Puts the application together: the API under /api/v1, the pages, the static files, and what guards them all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio.to_thread
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+import sextant
+from sextant.collection import Collection
+from sextant.web import problems
+from sextant.web.access import Access
+from sextant.web.guard import MIB, Guard
+from sextant.web.keys import Keys
+from sextant.web.measuring import Figures, Measured
+from sextant.web.served import Shelf
+
+API = "/api/v1"
+THREADS = 16
+"""Requests at work at the same time. More would only wait for the same processors."""
+MOST_UPLOAD = 100 * MIB
+DESCRIPTION = """Images with calibrated confidences. Every answer says what its numbers are worth: `uncalibrated`, `prior`,
+`calibrated` or `stale`. Errors are problem details (RFC 9457)."""
+
+
+def application(
+    collections: Iterable[Collection],
+    *,
+    keys: Keys | None = None,
+    hosts: Iterable[str] = (),
+    most_upload: int = MOST_UPLOAD,
+) -> FastAPI:
+    """The application over some collections. Without `keys` it answers to names of this machine alone."""
+    from sextant.web import asking, gallery, overview, pages
+
+    shelf = Shelf(collections)
+    app = FastAPI(
+        title="Sextant",
+        version=sextant.__version__,
+        description=DESCRIPTION,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.shelf, app.state.access, app.state.figures = shelf, Access(keys), Figures()
+    for part in (overview, asking, gallery):
+        app.include_router(part.router, prefix=API)
+    app.include_router(pages.router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    problems.install(app)
+    app.add_middleware(Guard, hosts=None if keys is not None else hosts, most_upload=most_upload)
+    app.add_middleware(Measured, figures=app.state.figures)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
