@@ -3,6 +3,7 @@
 python benchmarks/calibration.py                  # every collection that is there, about two minutes on two cores
 python benchmarks/calibration.py --only clip      # one of clip, conse, mini
 python benchmarks/calibration.py --pictures 12217 # how many drawn pictures for mini (and --bundle, another encoder)
+python benchmarks/calibration.py --part labels     # one part of it
 python benchmarks/calibration.py --write          # and put the tables into docs/calibration.md
 python benchmarks/calibration.py --clip-prior     # the constants of maths.components.CLIP_VIT_B32
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import t as student
 
-from sextant.maths import fitting, metrics, sampling
+from sextant.maths import fitting, metrics, platt, sampling
 from sextant.maths.calibration import Calibration, confidence, fixed, group_confidence, histogram_rule
 from sextant.maths.components import fit_prior, unknown_prior
 from sextant.maths.mixture import Level, Prior, background_level, prior
@@ -30,7 +31,8 @@ from sextant.maths.mixture import Level, Prior, background_level, prior
 Doubles = NDArray[np.float64]
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "calibration.md"
 FOLDS = 10
-REPEATS = 3
+REPEATS = 12
+HEAVIEST = (np.inf, 1.5, 1.0, 0.6, 0.01)  # of the mean weight of an attribute's labels
 PREVALENCES = (0.005, 0.02, 0.1, 0.3, 0.6, 0.9, 0.99)
 SETTINGS = ((25.5, 1.5), (22.0, 3.0), (28.0, 1.5))
 
@@ -216,6 +218,26 @@ def with_labels(data: Labelled) -> str:
     return table(head, rows)
 
 
+def weights(data: Labelled) -> str:
+    """The same with the labels' weights in the fit trimmed at several multiples of their mean; ECE / Brier score."""
+    rows, usual = [], platt.HEAVIEST
+    for name, given in (
+        ("components from the other attributes", cards(data)),
+        ("prior of an unknown encoder", [unknown_prior(data.background_logits, data.training)] * len(data.codes)),
+    ):
+        base = curves(data, given)
+        start = drawn(data, base)
+        for size in (size for size in (25, 200) if 2 * size <= len(data.truth)):
+            cells = []
+            for platt.HEAVIEST in HEAVIEST:
+                found = [_labelled_once(data, base, start, size, seed)[1] for seed in range(REPEATS)]
+                cells.append("{:.4f} / {:.5f}".format(*np.mean(found, axis=0)))
+            rows.append([name, str(size), *cells])
+    platt.HEAVIEST = usual
+    head = ["start", "labels an attribute", "full", *(f"at most {k:g} × mean" for k in HEAVIEST[1:-1]), "equal"]
+    return table(head, rows)
+
+
 def _labelled_once(
     data: Labelled, base: list[Calibration], start: Doubles, size: int, seed: int
 ) -> tuple[tuple[float, float], tuple[float, float], float]:
@@ -296,6 +318,7 @@ PARTS: dict[str, Callable[[Labelled], str]] = {
     "unlabelled": unlabelled,
     "locations": locations,
     "labels": with_labels,
+    "weights": weights,
     "settings": settings,
 }
 
@@ -317,6 +340,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=MINI)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--clip-prior", action="store_true")
+    parser.add_argument("--part", choices=PARTS)
     asked = parser.parse_args()
     for name, data in collections("clip" if asked.clip_prior else asked.only, asked.pictures, asked.bundle):
         if asked.clip_prior:
@@ -325,7 +349,9 @@ def main() -> None:
             return
         print(f"\n## {name}: {len(data.truth)} images, {len(data.codes)} attributes\n", flush=True)
         for part, make in PARTS.items():
-            if part == "settings" and not data.clip_like:
+            if (part == "settings" and not data.clip_like) or (part == "weights" and data.native):
+                continue
+            if asked.part not in (None, part):
                 continue
             text = make(data)
             print(text, end="\n\n", flush=True)
