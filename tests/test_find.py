@@ -79,7 +79,8 @@ def test_a_rule_and_sql_score_a_phrase_as_search_does(photos: Collection) -> Non
     found = {hit.path: hit.confidence for hit in photos.search("green", limit=1000, words=False).hits}
     middle = sorted(found.values())[-8]
     expected = {path for path, confidence in found.items() if confidence > middle}
-    assert set(photos.query(f"score('green') > {middle}").table["path"].to_pylist()) == expected
+    rows = photos.query(f"score('green') > {middle}").table.to_pylist()
+    assert {row["path"]: pytest.approx(row["score('green')"], abs=1e-5) for row in rows} == {p: found[p] for p in expected}
     rows = photos.sql("SELECT path, score('green') AS s FROM images").table.to_pylist()
     assert {row["path"]: pytest.approx(row["s"], abs=1e-5) for row in rows} == found
     assert photos.sql(f"SELECT count(*) AS n FROM images WHERE score('green') > {middle} AND width > 0").table[

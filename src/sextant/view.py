@@ -344,30 +344,34 @@ class View:
     def _derived(self, item: Derived) -> AttributeValues:
         return derive(item.rule, {code: self.values(code) for code in item.rule.codes()})
 
+    def score(self, phrase: str) -> NDArray[np.float64]:
+        """The confidences (n,) of a phrase that has no column. Raises `UsageError` where nothing can judge it."""
+        if self._score is None:
+            raise UsageError(f"score({phrase!r}) needs a collection with an encoder")
+        return self._score(self, phrase)
+
     # tables
 
     def mask(self, rule: rules.Rule) -> NDArray[np.bool_]:
         """The images (n,) for which a rule is true."""
         values: dict[str, Any] = {n: self.fact_values(n) if n in KINDS else self.values(n) for n in rule.names}
-        for phrase in rule.scores:
-            if self._score is None:
-                raise UsageError(f"score({phrase!r}) needs a collection with an encoder")
-            values[rules.score_key(phrase)] = self._score(self, phrase)
+        values |= {rules.score_key(phrase): self.score(phrase) for phrase in rule.scores}
         return rules.evaluate(rule, values, len(self))
 
     def select(self, rule: rules.Rule, names: Sequence[str], sort: str | None, limit: int | None) -> pa.Table:
-        """id, path and `names` of the images for which a rule is true; `sort` is a name, with `-` for descending."""
+        """id, path, `names` and the phrases of a rule, of the images for which it is true; `sort` is a name, `-` descends."""
         if limit is not None and limit < 0:
             raise UsageError(f"limit must not be negative, and {limit} is")
         key = sort.removeprefix("-") if sort else "path"
         needed = dict.fromkeys([*rule.names, *names, key])
         chosen = pa.array(np.flatnonzero(self.mask(rule)))
         shown = {n: self.fact(n) if n in KINDS else nullable(self.values(n).confidence) for n in needed}
-        table = pa.table({"id": self.ids, "path": self.paths, **shown}).take(chosen)
+        scores = {f"score('{phrase}')": nullable(self.score(phrase)) for phrase in rule.scores}
+        table = pa.table({"id": self.ids, "path": self.paths, **shown, **scores}).take(chosen)
         if sort:
             direction = "descending" if sort.startswith("-") else "ascending"
             table = table.sort_by([(key, direction), ("path", "ascending")])
-        return table.select(list(dict.fromkeys(["id", "path", *names]))).slice(0, limit)
+        return table.select(list(dict.fromkeys(["id", "path", *names, *scores]))).slice(0, limit)
 
     def wide(self, codes: Sequence[str] | None = None) -> pa.Table:
         """Facts and one confidence column a code (float64, null where unknown)."""

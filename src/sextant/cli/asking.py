@@ -88,7 +88,8 @@ def _print_query(photos: Collection, rows: Rows, show: tuple[str, ...], *, all_r
         said = people.get((row["id"], name)) if name in codes else None
         if said is not None:
             return "yes, by hand" if said else "no, by hand"
-        return output.confidence(row[name]) if name in codes else output.shown(row[name])
+        sure = name in codes or name.startswith("score(")
+        return output.confidence(row[name]) if sure else output.shown(row[name])
 
     output.write_rows(rows, names=names, cell=cell, all_rows=all_rows)
     output.note(output.amount(len(rows), "image"))
