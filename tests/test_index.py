@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,19 +39,34 @@ def append(table: Vectors, ids: list[str], rows: Floats) -> None:
     table.append(ids, rows, np.zeros(len(rows), np.float32), lambda *_: {}, {"encoder": "e@1"})
 
 
-@pytest.fixture
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (parts, building, reading):
-        monkeypatch.setattr(module, "SHARD", 512, raising=True)
+@pytest.fixture(scope="module", autouse=True)
+def _small_shards() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (parts, building, reading):
+            patch.setattr(module, "SHARD", 512)
+        yield
 
 
-@pytest.fixture
-def store(tmp_path: Path, small_shards: None) -> Store:
-    made = Store(tmp_path / "c")
+def filled(folder: Path) -> Store:
+    made = Store(folder)
     rows = unit_rows(3000, 0)
     rows[7:40] = rows[7]  # one picture in many files
     append(made.vectors("e@1"), names(0, 3000), rows)
     return made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return filled(tmp_path / "c")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Vectors, index.Index]:
+    """A table and its index, for tests that change neither."""
+    folder = tmp_path_factory.mktemp("shared")
+    made = filled(folder / "c")
+    index.build(made.vectors("e@1"), folder / "i", {})
+    return made.vectors("e@1"), opened(made, folder / "i")
 
 
 def truth(table: Vectors, wanted: Floats, allowed: np.ndarray | None = None) -> list[tuple[float, str]]:
@@ -72,10 +88,8 @@ def opened(store: Store, folder: Path) -> index.Index:
 
 @pytest.mark.parametrize("share", [1.0, 0.4, 0.01, 0.001, 0.0])
 @pytest.mark.parametrize("limit", [1, 12, 700])
-def test_a_filter_hides_no_match(store: Store, tmp_path: Path, share: float, limit: int) -> None:
-    table = store.vectors("e@1")
-    index.build(table, tmp_path / "i", {})
-    asked = opened(store, tmp_path / "i")
+def test_a_filter_hides_no_match(shared: tuple[Vectors, index.Index], share: float, limit: int) -> None:
+    table, asked = shared
     allowed = np.random.default_rng(limit).random(3000) < share
     for wanted in (unit_rows(1, 5), unit_rows(3, 6), 0.2 * table.matrix()[1][7:8]):
         found = asked.nearest(wanted, limit, allowed=allowed)

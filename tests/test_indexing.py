@@ -57,6 +57,14 @@ def test_a_small_collection_opens_none(photos: Collection, tmp_path: Path) -> No
     assert small.index_state().usable
 
 
+def test_an_index_goes_with_its_encoder(photos: Collection) -> None:
+    photos.index()
+    other = opened(photos.folder, FakeEncoder(), FakeEncoder("2"))
+    other.use("fake@2")
+    other.prune()
+    assert list((photos.store.root / "cache" / "index").iterdir()) == []
+
+
 def test_the_cache_can_be_deleted(photos: Collection) -> None:
     photos.index()
     shutil.rmtree(photos.store.root / "cache")

@@ -65,10 +65,10 @@ def build(edges: Edges, *, progress: Report | None = None) -> IndexState:
     return state(edges)
 
 
-def drop(edges: Edges) -> bool:
-    """Deletes the index; says whether there was one."""
+def drop(edges: Edges, encoder: str | None = None) -> bool:
+    """Deletes the index of an encoder, or of the one in use; says whether there was one."""
     with edges.store.writing():
-        return index.drop(folder(edges), edges.vectors)
+        return index.drop(folder(edges), edges.store.vectors(encoder) if encoder else edges.vectors)
 
 
 def state(edges: Edges) -> IndexState:
