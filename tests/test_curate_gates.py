@@ -25,8 +25,8 @@ def test_a_fine_picture_breaks_no_rule() -> None:
         (replace(FINE, darkness=0.92), "dark", 0.92, "92 % of it is black or nearly so, from 92 % on"),
         (replace(FINE, spread=3.999), "blank", 3.999, "blank: its light varies by 3.99 of 255, below 4"),
         (replace(FINE, sharpness=24.99), "blur", 24.99, "blurred: a sharpness of 24.99, below 25"),
-        (replace(FINE, confidence=0.0999), "confidence", 0.0999,
-         "unlikely to show it: prior confidence 0.099, below 0.1"),
+        (replace(FINE, confidence=0.0499), "confidence", 0.0499,
+         "unlikely to show it: prior confidence 0.049, below 0.05"),
         (replace(FINE, relevance=2.0), "relevance", 2.0, "the model finds it irrelevant: 2 of 10, below 3"),
     ],
 )  # fmt: skip
@@ -40,7 +40,7 @@ def test_each_rule_says_what_it_saw(seen: Seen, rule: str, value: float, reason:
 @pytest.mark.parametrize(
     "seen",
     [replace(FINE, height=128, width=384), replace(FINE, darkness=0.9199), replace(FINE, spread=4.0),
-     replace(FINE, sharpness=25.0), replace(FINE, confidence=0.1), replace(FINE, relevance=3.0),
+     replace(FINE, sharpness=25.0), replace(FINE, confidence=0.05), replace(FINE, relevance=3.0),
      Seen(800, 600, 0.1, 500.0)],
 )  # fmt: skip
 def test_the_limit_itself_passes_and_what_is_unknown_breaks_nothing(seen: Seen) -> None:

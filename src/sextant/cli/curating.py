@@ -86,7 +86,7 @@ def _price(_ctx: click.Context, _: click.Parameter, value: str | None) -> tuple[
               help="Refuse frames of which so much is black; 2 refuses none. [0.92]")  # fmt: skip
 @click.option("--blankest", type=click.FloatRange(min=0), metavar="SPREAD", help="Refuse frames more even than so. [4]")
 @click.option("--least-sharpness", type=click.FloatRange(min=0), metavar="N", help="Refuse blurred ones. [25]")
-@click.option("--least-confidence", type=click.FloatRange(0, 1), metavar="P", help="Refuse unlikely ones. [0.1]")
+@click.option("--least-confidence", type=click.FloatRange(0, 1), metavar="P", help="Refuse unlikely ones. [0.05]")
 @click.option("--fold/--no-fold", default=True, help="Fold near-duplicates under their best, or show them all.")
 @click.option("--purpose", default="", metavar="TEXT", help="What the pictures are for; told to the model.")
 @click.option("--vlm", metavar="URL", help="Let a model look twice: any OpenAI-compatible endpoint.")

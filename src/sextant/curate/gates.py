@@ -54,7 +54,7 @@ class Gates:
     darkness: float = 0.92
     spread: float = 4.0
     sharpness: float = 25.0
-    confidence: float = 0.1
+    confidence: float = 0.05
     relevance: float = 3.0
 
     def __post_init__(self) -> None:
