@@ -732,6 +732,12 @@ class Collection(Edges):
 
         return curate.keep(self, ranks, best=best, number=curation, fetcher=fetcher)
 
+    def discard(self) -> int:
+        """Deletes the pictures from outside that wait to be picked, of every curation; how many curations."""
+        from sextant import curate
+
+        return curate.discard(self)
+
     def picks(self, curation: int | None = None) -> list[PickRecord]:
         """Every picture that was picked, with where it came from and how it scored; or those of one curation."""
         return self.catalog.picks(curation)

@@ -48,6 +48,10 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "override": Verb("words", "Have the last word on an attribute of an image."),
         "describe": Verb("words", "Tag an image by hand, or describe it."),
     },
+    "Feedback": {
+        "feedback": Verb("feedback", "Say what an answer was worth, sum it up, and learn from it."),
+        "experiment": Verb("feedback", "Compare two ways to search by what people select."),
+    },
     "Calibrate": {
         "label": Verb("labelling", "Say of images whether they show an attribute, to calibrate by."),
         "calibrate": Verb("labelling", "Fit confidences to labels, wherever that helps."),
