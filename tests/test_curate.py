@@ -215,6 +215,8 @@ def test_a_negative_that_holds_the_query_is_warned_about(photos: Collection) -> 
 
 
 def test_nothing_to_choose_from(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        opened(tmp_path).curate("red", options=Options(sheet=tmp_path / "none" / "page.html"))
     with pytest.raises(CollectionError, match="empty"):
         opened(tmp_path).curate("red")
     (tmp_path / "none").mkdir()
@@ -353,6 +355,20 @@ def test_automatic_picks_are_good_and_differ(tmp_path: Path) -> None:
     assert tuple(pick.rank for pick in kept.picks) == found.diverse[:2]
     plain = photos.curate("red", tmp_path / "in", options=Options(gates=OPEN, fold=False, diversity=0))
     assert plain.diverse == (1, 2, 3, 4, 5)
+
+
+def test_what_waits_can_be_discarded(photos: Collection, server: Server, tmp_path: Path) -> None:
+    curated(photos, server.url("/red"))
+    assert on_disk(tmp_path, png("red"))
+    assert (photos.discard(), photos.discard()) == (1, 0)
+    assert on_disk(tmp_path, png("red")) == []
+
+
+def test_what_passed_and_is_not_shown_is_counted(photos: Collection) -> None:
+    found = photos.curate("red", options=Options(gates=OPEN, limit=3, fold=False))
+    assert (len(found.shown), found.more, len(found.refused), found.candidates) == (3, 27, 0, 30)
+    folded = photos.curate("red", options=EASY)
+    assert sum(1 + len(one.alike) for one in folded.shown) + folded.more == 30
 
 
 def test_picks_that_cannot_be(photos: Collection) -> None:

@@ -48,6 +48,7 @@ CURATION = Curation(
     query="a duck",
     state="prior",
     candidates=5,
+    more=7,
     shown=(ONE, TWO),
     refused=(REFUSED,),
     skipped=(Skipped("https://example.org/gone", "the server answered 404"),),
@@ -98,7 +99,7 @@ def test_every_number_is_there_and_a_confidence_has_its_state() -> None:
     for words in ("confidence 0.799 prior", "0.700", "= 0.600", "= 0.100", "margin +0.031", "cosine 0.998", "800 × 600",
                   "relevance 8 of 10 · quality 6.5 of 10 · single subject · side view · fills 50 %", "“Fine.”",
                   "no verdict: it took too long in all", "licence CC BY 4.0", "licence not known", "something to know",
-                  "95 % of it is black", "the server answered 404", "1 near-duplicate", "1 of 2",
+                  "95 % of it is black", "the server answered 404", "1 near-duplicate", "1 of 2", "7 more passed",
                   "Confidences are a prior"):  # fmt: skip
         assert words in seen.text, words
     widths = [float(str(a["style"])[6:-1]) for a in seen.of("i") if "style" in a]

@@ -110,6 +110,7 @@ def _price(_ctx: click.Context, _: click.Parameter, value: str | None) -> tuple[
 @click.option("--keep", "ranks", metavar="1,4,7", callback=_numbers, help="Keep these of the last curation.")
 @click.option("--of", "number", type=click.IntRange(min=1), metavar="N", help="With --keep or --auto: of curation N.")
 @click.option("--picks", "listing", is_flag=True, help="List everything that was picked so far.")
+@click.option("--discard", is_flag=True, help="Delete what was fetched and waits to be picked.")
 @click.option("--model", metavar="MODEL", help="The encoder of a new collection; see sextant model list.")
 @json_option
 def curate(run: Invocation, query: str | None, sources: tuple[str, ...], **asked: Any) -> int:
@@ -121,6 +122,13 @@ def curate(run: Invocation, query: str | None, sources: tuple[str, ...], **asked
     """
     if asked["listing"]:
         return _list(run, asked["number"])
+    if asked["discard"]:
+        with run.collection() as photos:
+            gone = photos.discard()
+        if run.form == "json":
+            output.write_json({"discarded": gone})
+        output.note(f"discarded what {output.amount(gone, 'curation')} left")
+        return 0
     if query is None:
         if asked["ranks"] or asked["best"]:
             return _keep(run, asked)
@@ -213,7 +221,8 @@ def _print(found: Curation) -> None:
         headings += [Heading("confidence", "right"), Heading("alike", "right")]
         output.write_table(headings, [_cells(one, names) for one in found.shown])
     refused = output.amount(len(found.refused), "was refused", "were refused")
-    output.note(f"{len(found.shown):,} of {output.amount(found.candidates, 'candidate')}; {refused}")
+    more = f", and {found.more:,} more passed" if found.more else ""
+    output.note(f"{len(found.shown):,} of {output.amount(found.candidates, 'candidate')} shown{more}; {refused}")
     for one in found.refused[:REFUSED_SHOWN]:
         reasons = "; ".join(refusal.reason for refusal in one.refusals)
         output.note(f"refused {output.plain(one.where)}: {output.plain(reasons)}")

@@ -40,6 +40,7 @@ __all__ = [
     "SecondLook",
     "Shown",
     "curate",
+    "discard",
     "keep",
 ]
 Report = Callable[[Progress], None]
@@ -66,6 +67,8 @@ def curate(
     phrases = options.phrases(query)
     if where is not None and (sources or providers):
         raise UsageError("--where chooses among the collection's own pictures; leave it out, or the other sources")
+    if options.sheet is not None and not options.sheet.absolute().parent.is_dir():
+        raise UsageError(f"{options.sheet}: there is no such folder to write the page into")
     scratch.clean(edges.store.root)
     place = scratch.Scratch(edges.store.root)
     try:
@@ -84,6 +87,11 @@ def curate(
         raise
     place.release()
     return answer
+
+
+def discard(edges: Edges) -> int:
+    """Deletes every picture from outside that waits for a pick, unless a curation is under way; how many folders."""
+    return scratch.clean(edges.store.root)
 
 
 def _offered(

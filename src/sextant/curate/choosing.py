@@ -51,7 +51,8 @@ class Choosing:
         for entry in self.pool.entries:
             self._score(entry)
         chosen = self._ranked(self._passed(self.pool.entries))
-        chosen = self._opened(chosen)
+        unopened = max(0, len(chosen) - self._depth)
+        chosen = self._opened(chosen[: self._depth])
         groups = self._folded(chosen) if self.options.fold else [[entry] for entry in _each_once(chosen)]
         looked = self._second(groups, progress)
         shown = self._shown(groups[: self.options.limit])
@@ -82,6 +83,7 @@ class Choosing:
             query=self.query,
             state=self.pool.state,
             candidates=self.pool.count,
+            more=unopened + sum(map(len, groups[self.options.limit :])),
             shown=tuple(shown),
             refused=tuple(self.refused),
             skipped=tuple(self.skipped),
@@ -132,7 +134,7 @@ class Choosing:
     def _opened(self, entries: Sequence[Entry]) -> list[Entry]:
         """Those that lead and can be opened, held against the gates that ask for pixels."""
         found = []
-        for entry in entries[: max(FEWEST, DEEPEST * self.options.limit)]:
+        for entry in entries:
             known = entry.look is not None
             reason = pool.look_at(entry)
             if reason:
@@ -140,6 +142,10 @@ class Choosing:
             elif known or self._passed([entry]):
                 found.append(entry)
         return found
+
+    @property
+    def _depth(self) -> int:
+        return max(FEWEST, DEEPEST * self.options.limit)
 
     # near-duplicates
 

@@ -142,7 +142,7 @@ class Curation:
     """The answer: what was shown, best first, what was refused, and what could not be read or fetched at all.
 
     `state` says what the confidences are worth. `diverse` are the ranks in the order in which an automatic choice
-    takes them. `number` is for keeping picks.
+    takes them, `more` is how many passed the gates below what is shown. `number` is for keeping picks.
     """
 
     number: int
@@ -150,6 +150,7 @@ class Curation:
     query: str
     state: str
     candidates: int
+    more: int
     shown: tuple[Shown, ...]
     refused: tuple[Refused, ...]
     skipped: tuple[Skipped, ...]

@@ -60,6 +60,8 @@ def _head(curation: Curation) -> Iterator[str]:
         (f"{curation.candidates:,}", "candidates"),
         (f"{len(curation.refused):,}", "refused"),
     ]
+    if curation.more:
+        counts.append((f"{curation.more:,}", "more passed, of lower score"))
     if folded:
         counts.append((f"{folded:,}", "near-duplicate folded" if folded == 1 else "near-duplicates folded"))
     if curation.usage:
@@ -72,7 +74,7 @@ def _head(curation: Curation) -> Iterator[str]:
     names = dict.fromkeys(part.name for one in curation.shown for part in one.parts)
     key = "".join(f'<span><i class="{name}"></i>{PARTS[name]}</span>' for name in names)
     if key:
-        yield f'<p class="key soft">What a score is made of: {key}</p>'
+        yield f'<p class="key soft"><span>What a score is made of:</span> {key}</p>'
 
 
 def _cards(curation: Curation, pictures: Mapping[str, str]) -> Iterator[str]:
@@ -102,7 +104,8 @@ def _card(one: Shown, curation: Curation, pictures: Mapping[str, str]) -> str:
         f'<li><label class="shot" for="p{one.rank}">{picture}</label>'
         f'<div class="line"><input type="checkbox" id="p{one.rank}"><label for="p{one.rank}"><b>{one.rank}</b></label>'
         f'<span class="bar" title="score {one.score:.3f}">{bar}</span><b class="score">{one.score:.3f}</b></div>'
-        f'<p class="title">{name}</p><p class="soft">{" · ".join(facts)}</p>{_verdict(one)}{_source(one)}'
+        f'<p class="title" title="{escape(one.where)}">{name}</p><p class="soft">{" · ".join(facts)}</p>'
+        f"{_verdict(one)}{_source(one)}"
         f"<details><summary>how it scores</summary><table>{rows}{whole}</table>"
         f"<p class=soft>best phrase: {escape(one.matched)}<br>margin {one.margin:+.3f} in cosine</p></details>"
         f"{_alike(one, pictures)}</li>"
@@ -110,7 +113,10 @@ def _card(one: Shown, curation: Curation, pictures: Mapping[str, str]) -> str:
 
 
 def _name(one: Shown) -> str:
-    return one.title or (one.where.rpartition("/")[2] if _is_web(one.where) else "") or one.where
+    """What a picture is called: its title, or the end of its path."""
+    return (
+        one.title or "/".join(one.where.rpartition("?")[2].split("/")[-1 if _is_web(one.where) else -2 :]) or one.where
+    )
 
 
 def _verdict(one: Shown) -> str:
@@ -130,7 +136,7 @@ def _verdict(one: Shown) -> str:
 
 def _source(one: Shown) -> str:
     where = one.page or one.where
-    parts = [_link(where)] if where != _name(one) else []
+    parts = [_link(where)] if _is_web(where) or one.title else []
     if one.licence:
         parts.append(f"licence {_link(one.licence)}")
     elif _is_web(one.where):
