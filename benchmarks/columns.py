@@ -78,7 +78,7 @@ def work(folder: Path, what: str) -> dict[str, float]:
     if what.endswith(WARM):  # the second thing that a process does: imports and connections are there
         what = what.removesuffix(WARM)
         if what.startswith("tag"):
-            collection.tag()
+            collection.tag(folder / "warm.yaml")
         else:
             collection.calibrate()
         started = time.perf_counter()
@@ -130,7 +130,8 @@ def measure(images: int) -> list[list[str]]:
         build(folder, images)
         (folder / "tag37.yaml").write_text(vocabulary(ATTRIBUTES))
         (folder / "tag38.yaml").write_text(vocabulary(ATTRIBUTES + 1))
-        (folder / "tag39.yaml").write_text(vocabulary(ATTRIBUTES + 2))
+        (folder / "warm.yaml").write_text(vocabulary(ATTRIBUTES + 2))
+        (folder / "tag39.yaml").write_text(vocabulary(ATTRIBUTES + 3))
         encoders = folder / ".sextant" / "encoders"
         label = f"{images:,} images"
         for what, title in (
