@@ -53,7 +53,7 @@ def missing(vocabulary: Vocabulary, vectors: Vectors, codes: Sequence[str] | Non
 
 def put(vectors: Vectors, attributes: Sequence[Attribute], texts: Texts, scale: float, bias: float) -> int:
     """Computes and writes the columns of these attributes, whole; returns the number of cells."""
-    texts(list(dict.fromkeys(p for a in attributes for p in (*a.prompts, *a.negatives))))  # encoded and kept all at once
+    texts(list(dict.fromkeys(p for a in attributes for p in (*a.prompts, *a.negatives))))  # kept at one go
     directions = {a.code: direction(a, texts) for a in attributes}
     at = now()
     provenance = {
