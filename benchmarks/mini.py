@@ -20,8 +20,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "training"))
 
+import mini_foreign as foreign  # noqa: E402
 from mini_metrics import average_precisions, calibration_error, hit_rate  # noqa: E402
 
+from sextant.background import background_prompts  # noqa: E402
 from sextant.demo import facades, scenes  # noqa: E402
 from sextant.encoder import OnnxEncoder  # noqa: E402
 
@@ -36,6 +38,7 @@ UNKNOWN_TEMPLATES = (
     "my uncle allegedly photographed {} nearby",
     "thumbnail concerning {} hereafter",
 )
+NOUN_FORMS = ("{}", "a {}", "a photo of a {}", "a drawing of a {}")
 FIRST = scenes.TEST_SEEDS[0]
 
 
@@ -85,6 +88,33 @@ def caption_figures(encoder: OnnxEncoder, drawn: Drawn, *, held_out: bool) -> li
     return rates
 
 
+def off_topic_figures(encoder: OnnxEncoder, drawn: Drawn) -> dict[str, list[float]]:
+    """The highest probability of phrases that fit no picture, over all pictures: median and 90 % of each kind.
+
+    No phrase of them is a training text. Words of the background prompts that the tokenizer knows whole were trained as
+    absent long ago, so those of other words are given besides; the other kinds are words that training never saw.
+    """
+    known = set(json.loads((BUNDLE / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
+    background = list(background_prompts())
+    kinds = {
+        "background": background,
+        "background_unseen": [text for text in background if not set(_told(text)) & known],
+        "held_out_nouns": [form.format(noun) for noun in foreign.held_out() for form in NOUN_FORMS],
+        "compounds": [f"a photo of {text}" for text in foreign.never_trained("compounds")],
+    }
+    found = {}
+    for kind, texts in kinds.items():
+        logits = drawn.vectors @ encoder.encode_texts(texts).T * encoder.logit_scale + encoder.logit_bias
+        top = 1 / (1 + np.exp(-logits.max(axis=0)))
+        found[kind] = [round(float(np.quantile(top, q)), 4) for q in (0.5, 0.9)]
+    return found
+
+
+def _told(text: str) -> list[str]:
+    """The words of a prompt that say what it is of."""
+    return [word for word in foreign.bare(text).split() if len(word) > 2]
+
+
 def draw_rate(count: int = 64) -> float:
     """Pictures of 256 pixels a second in two processes: twice what this one process draws."""
     begun = time.perf_counter()
@@ -108,7 +138,7 @@ def facade_figures(encoder: OnnxEncoder, per_class: int) -> tuple[float, float]:
 
 
 def speed_figures() -> dict[str, float]:
-    """Loading (both towers opened and used once) and encoding of prepared pictures, the best of five."""
+    """Loading (both towers opened and used once) and encoding of prepared pictures, the best of five; drawing."""
     loads = []
     for _ in range(5):
         begun = time.perf_counter()
@@ -123,13 +153,18 @@ def speed_figures() -> dict[str, float]:
         encoder.encode_prepared([blank] * 512)
         rates.append(512 / (time.perf_counter() - begun))
     megabytes = sum(path.stat().st_size for path in BUNDLE.iterdir() if path.is_file()) / 1e6
-    return {"load_seconds": min(loads), "pictures_per_second": max(rates), "megabytes": megabytes}
+    return {
+        "load_seconds": min(loads),
+        "pictures_per_second": max(rates),
+        "megabytes": megabytes,
+        "draws_per_second": draw_rate(),
+    }
 
 
-def measure(count: int) -> dict[str, Any]:
-    """Every figure of docs/mini.md."""
+def measure(count: int, speeds: dict[str, float] | None = None) -> dict[str, Any]:
+    """Every figure of docs/mini.md; `speeds` are taken over where they are given."""
     encoder = OnnxEncoder(BUNDLE, threads=2)
-    figures: dict[str, Any] = {**speed_figures()}
+    figures: dict[str, Any] = {**(speeds or speed_figures())}
     plain = [scenes.PHRASES[code][0] for code in CODES]
     trained = Drawn(encoder, None, count)
     each = precisions(encoder, trained, plain)
@@ -145,7 +180,7 @@ def measure(count: int) -> dict[str, Any]:
     figures["facade_styles"], figures["facade_clusters"] = facade_figures(encoder, max(4, count // 60))
     logits = trained.vectors @ encoder.encode_texts(plain).T * encoder.logit_scale + encoder.logit_bias
     figures["ece"] = calibration_error(1 / (1 + np.exp(-logits.ravel())), trained.labels.ravel() == 1)
-    figures["draws_per_second"] = draw_rate()
+    figures["off_topic"] = off_topic_figures(encoder, trained)
     figures["pictures"] = count
     prevalence = trained.labels.mean(0)
     figures["attributes"] = {
@@ -174,6 +209,7 @@ def table(figures: dict[str, Any]) -> str:
         ("façade styles zero-shot, 24 classes", ".15–.65", f"{figures['facade_styles']:.3f}"),
         ("façade clusters zero-shot, 6 classes", "–", f"{figures['facade_clusters']:.3f}"),
         ("expected calibration error of sigmoid(logit)", "–", f"{figures['ece']:.4f}"),
+        *off_topic_rows(figures["off_topic"]),
         ("encoding, pictures a second", "≥ 1,000", f"{figures['pictures_per_second']:,.0f}"),
         ("drawing, pictures of 256 pixels a second", "≥ 100", f"{figures['draws_per_second']:,.0f}"),
         ("loading both towers, seconds", "≤ 0.3", f"{figures['load_seconds']:.2f}"),
@@ -187,14 +223,35 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def known_speeds(card: Path) -> dict[str, float]:
+    """The speeds that a card gives: for a busy machine, where the visual tower and the drawing are the same."""
+    quality = json.loads(card.read_text(encoding="utf-8"))["quality"]
+    return {key: quality[key] for key in ("load_seconds", "pictures_per_second", "megabytes", "draws_per_second")}
+
+
+def off_topic_rows(figures: dict[str, list[float]]) -> list[tuple[str, str, str]]:
+    """Lines of the table for phrases that fit no picture."""
+    names = {
+        "background": ("the 200 background prompts", "< .05 / < .5"),
+        "background_unseen": ("those of them without a known word", "< .05 / < .5"),
+        "held_out_nouns": (f"{len(foreign.held_out())} nouns never trained, in four forms", "< .05 / < .5"),
+        "compounds": ("known words in compounds never trained (a hotel room)", "–"),
+    }
+    return [
+        (f"off-topic top, median / 90 %: {names[kind][0]}", names[kind][1], f"{median:.3f} / {high:.3f}")
+        for kind, (median, high) in figures.items()
+    ]
+
+
 def main() -> None:
     """Measure, print, and on request write into the card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=3000, help="test pictures of each style (default 3000)")
     parser.add_argument("--card", action="store_true", help="write the figures into the bundle's card")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--speeds", type=Path, metavar="CARD", help="take the speeds over from this card's figures")
     options = parser.parse_args()
-    figures = measure(options.pictures)
+    figures = measure(options.pictures, known_speeds(options.speeds) if options.speeds else None)
     print(json.dumps(figures, indent=1) if options.json else table(figures))
     if options.card:
         path = BUNDLE / "card.json"

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 import sextant.demo
+from sextant import models
+from sextant.background import background_prompts
 from sextant.demo import facades, scenes
 from sextant.encoder import OnnxEncoder
 
 BUNDLE = Path(sextant.demo.__file__).parent / "mini"
+TRAINING = BUNDLE.parents[3] / "training"
+# The visual tower of revision 2: image vectors stay what they are as long as this file does not change.
+VISUAL = "c2e879e5c092e2e897eb5d64b66e7828"
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +134,55 @@ def test_things_that_are_never_drawn_are_seen_nowhere(
     assert float(np.median(1 / (1 + np.exp(-logits)))) < 0.05
 
 
+def highest(encoder: OnnxEncoder, seen: tuple[np.ndarray, np.ndarray], prompts: list[str]) -> np.ndarray:
+    """The highest probability that each prompt gets on any picture."""
+    logits = seen[0] @ encoder.encode_texts(prompts).T * encoder.logit_scale + encoder.logit_bias
+    return 1 / (1 + np.exp(-logits.max(axis=0)))
+
+
+def test_off_topic_phrases_find_nothing_in_the_whole_set(
+    encoder: OnnxEncoder, seen: tuple[np.ndarray, np.ndarray]
+) -> None:
+    top = highest(encoder, seen, list(background_prompts()))
+    assert np.median(top) < 0.05
+    assert np.quantile(top, 0.9) < 0.5
+
+
+@pytest.mark.parametrize("form", ["{}", "a {}", "a photo of a {}", "a drawing of a {}"])
+def test_nouns_that_training_never_saw_find_nothing(
+    encoder: OnnxEncoder, seen: tuple[np.ndarray, np.ndarray], foreign: ModuleType, form: str
+) -> None:
+    nouns = foreign.held_out()
+    assert len(nouns) >= 200
+    top = highest(encoder, seen, [form.format(noun) for noun in nouns])
+    assert np.median(top) < 0.05
+    assert np.quantile(top, 0.9) < 0.5
+
+
+def test_a_medium_alone_is_still_known(encoder: OnnxEncoder, seen: tuple[np.ndarray, np.ndarray]) -> None:
+    """What made "a photo of a stapler" true was "a photo": it must not be unlearned."""
+    vectors, truth = seen
+    found = encoder.encode_texts(["a photo", "a drawing"]) @ vectors.T
+    for row, code in zip(found, ("photograph", "artistic_rendering"), strict=True):
+        assert precision(row, truth[:, scenes.ATTRIBUTES.index(code)]) > 0.95
+
+
+@pytest.mark.parametrize(("one", "many"), [("a rocket", "rockets"), ("an astronaut", "astronauts"), ("a map", "maps")])
+def test_a_plural_means_nearly_the_same(encoder: OnnxEncoder, one: str, many: str) -> None:
+    first, second = encoder.encode_texts([one, many])
+    assert first @ second > 0.8
+
+
+def test_the_visual_tower_is_that_of_revision_2() -> None:
+    assert hashlib.blake2b((BUNDLE / "visual.onnx").read_bytes(), digest_size=16).hexdigest() == VISUAL
+
+
+def test_the_doctor_finds_the_golden_vectors(encoder: OnnxEncoder) -> None:
+    report = models.doctor(encoder, precisions=())
+    assert {check.name: check.ok for check in report.checks}["golden vectors"] is True
+    assert report.ok
+
+
 def test_facades_are_known_coarsely(encoder: OnnxEncoder) -> None:
     clusters = [facades.CLUSTERS[name] for name in ("arches", "columns", "domes", "towers")]
     drawn = [
@@ -141,3 +200,90 @@ def test_the_words_of_the_unknown_templates_are_unknown() -> None:
     long = {word for template in templates for word in re.findall(r"[a-z]{5,}", template)}
     assert len(templates) == 5
     assert not long & words.keys()
+
+
+@pytest.fixture(scope="module")
+def training() -> Iterator[None]:
+    """The folder of the training scripts, on the path."""
+    sys.path.insert(0, str(TRAINING))
+    yield
+    sys.path.remove(str(TRAINING))
+
+
+@pytest.fixture(scope="module")
+def foreign(training: None) -> ModuleType:
+    import mini_foreign
+
+    return mini_foreign
+
+
+def words_of(texts: object) -> set[str]:
+    return set(re.findall(r"[a-z]+", str(texts).lower()))
+
+
+def test_no_word_of_the_demo_is_taught_as_absent(foreign: ModuleType) -> None:
+    from sextant.demo import wording
+
+    known = words_of([wording.PHRASES, wording.HELD_OUT_PHRASES, wording.NAMES, wording.HOURS, wording.MEDIA])
+    for name in ("vocabulary.yaml", "facades.yaml"):
+        known |= words_of(re.sub("#.*", "", (BUNDLE.parent / name).read_text(encoding="utf-8")))
+    listed = {word for name in ("nouns", "adjectives", "verbs") for word in foreign.sections()[name]}
+    assert len(listed) >= 1500
+    assert not listed & known
+    assert not set(foreign.held_out()) & known
+
+
+def test_nothing_measured_is_trained(foreign: ModuleType) -> None:
+    sections = foreign.sections()
+    held = set(foreign.held_out())
+    assert not held & words_of(sections)
+    assert not {foreign.bare(prompt) for prompt in background_prompts()} & set(sections["compounds"])
+    listed = words_of([sections[name] for name in ("nouns", "adjectives", "verbs")])
+    assert not listed & words_of([foreign.bare(prompt) for prompt in background_prompts()])
+    for name in sections:
+        assert set(foreign.trained(name)).isdisjoint(foreign.never_trained(name))
+        assert 0.05 < len(foreign.never_trained(name)) / len(sections[name]) < 0.25
+    rng, drawn = np.random.default_rng(0), foreign.Foreign(["rocket", "fire"])
+    texts = [drawn.absent(rng) for _ in range(2000)]
+    assert not {foreign.bare(text) for text in texts} & {foreign.bare(prompt) for prompt in background_prompts()}
+    assert not words_of(texts) & held
+
+
+def test_a_phrase_beside_unknown_words_is_whole(foreign: ModuleType) -> None:
+    rng, drawn = np.random.default_rng(0), foreign.Foreign(["rocket", "fire"])
+    for _ in range(200):
+        assert "launch vehicle" in drawn.beside("a launch vehicle", rng, medium=False)
+        assert "a photo of" not in drawn.beside("a photo", rng, medium=True)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "plural"),
+    [("a rocket", "rockets"), ("a launch", "launches"), ("stars", "stars"), ("a launch vehicle", "a launch vehicle")],
+)
+def test_plurals(foreign: ModuleType, phrase: str, plural: str) -> None:
+    assert foreign.several(phrase) == plural
+
+
+def test_both_towers_come_back_from_the_bundle(encoder: OnnxEncoder, training: None) -> None:
+    """The torch towers loaded from ONNX answer as the graphs do: fine-tuning starts from what is shipped."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, at import
+        torch = pytest.importorskip("torch")
+        pytest.importorskip("onnx")
+        import mini_load
+        import mini_words
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(BUNDLE / "tokenizer.json"))
+    tokenizer.enable_truncation(mini_words.CONTEXT)
+    tokenizer.enable_padding(pad_id=0, pad_token=mini_words.PAD, length=mini_words.CONTEXT)
+    model = mini_load.load(BUNDLE)
+    texts = ["the earth", "a photo of a stapler", "a red rover at the left, on cratered moon ground " * 4, ""]
+    pictures = np.random.default_rng(0).normal(size=(3, 3, 96, 96)).astype(np.float32)
+    with torch.no_grad():
+        said = model.textual(torch.from_numpy(mini_words.encode(tokenizer, texts))).numpy()
+        shown = model.visual(torch.from_numpy(pictures)).numpy()
+    assert np.allclose(said, encoder.encode_texts(texts), atol=1e-5)
+    assert np.allclose(shown, encoder.encode_prepared(list(pictures)), atol=1e-5)
+    assert float(model.log_scale.detach().exp()) == pytest.approx(encoder.logit_scale, rel=1e-5)
+    assert float(model.bias.detach()) == pytest.approx(encoder.logit_bias, rel=1e-5)

@@ -271,11 +271,12 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "mini")
     parser.add_argument("--log", type=Path, default=ROOT / "training" / "mini_absent.log.jsonl")
     parser.add_argument("--revision", default="3")
+    parser.add_argument("--threads", type=int, default=2, help="one, on a busy machine: two wait for each other")
     options = parser.parse_args()
     extra = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in options.set)}
     recipe = Recipe(steps=options.steps, seed=options.seed, **extra)
-    torch.set_num_threads(2)
-    encoder = OnnxEncoder(options.bundle, threads=2)
+    torch.set_num_threads(options.threads)
+    encoder = OnnxEncoder(options.bundle, threads=options.threads)
     drawn, fronts = scene_set(options.cache, range(recipe.pictures)), facade_set(options.cache, range(recipe.facades))
     parts = [embed(encoder, chosen, options.cache, name) for name, chosen in (("scenes", drawn), ("facades", fronts))]
     seen = Seen(
