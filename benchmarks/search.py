@@ -10,6 +10,7 @@ that the index was checked with when it was made. Each step writes a section of 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import tempfile
 import time
@@ -103,6 +104,11 @@ def timed(work: Callable[[int], object], times: int) -> tuple[float, float]:
     return 1e3 * float(np.median(seconds)), 1e3 * float(np.quantile(seconds, 0.99))
 
 
+def load() -> str:
+    """What else the machine was doing: times of a busy one count only against each other."""
+    return f"Programs that wanted to run meanwhile, this one included: {os.getloadavg()[1]:.1f}."
+
+
 def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
@@ -169,7 +175,7 @@ def million(n: int) -> None:
         out.add("peak memory so far", None, f"{peak():.2f} GiB", "≤ 3 GiB")
         references(out, table, queries)
     head = [f"{n:,} × {DIM}", "median", "99th percentile", "found", "target"]
-    section("search-million", "python benchmarks/search.py --million", head, out.rows)
+    section("search-million", "python benchmarks/search.py --million", head, out.rows, load())
 
 
 def asked(out: Table, opened: index.Index, table: Vectors, queries: Queries) -> None:
