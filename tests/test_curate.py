@@ -25,7 +25,7 @@ from fakes import COLOURS, FakeEncoder, many, opened, picture
 from loopback import HERE, Server, png, running, send
 from sextant.cli import cli
 from sextant.collection import Collection
-from sextant.curate import Candidate, Curation, Gates, Options, SavedResults, SearXng, SecondLook, scratch
+from sextant.curate import Candidate, Curation, Gates, Options, SavedResults, SearXng, SecondLook, choosing, scratch
 from sextant.errors import CollectionError, ExchangeError, RuleError, UsageError
 from sextant.fetch import Fetcher
 from sextant.vlm import Endpoint
@@ -171,6 +171,18 @@ def test_near_duplicates_are_folded_under_their_best(tmp_path: Path) -> None:
     assert names[2] == "small.jpg"
     flat = photos.curate("red", folder, options=Options(fold=False))
     assert len(flat.shown) == 3  # the same bytes are one picture all the same
+
+
+def test_a_long_burst_does_not_hide_what_comes_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "FEWEST", 4)
+    monkeypatch.setattr(choosing, "DEEPEST", 1)
+    for n in range(9):
+        picture(tmp_path / "in" / f"burst{n}.png", (250, 0, 0), (8 + n, 8))
+    picture(tmp_path / "in" / "orange.png", "orange")
+    found = opened(tmp_path / "c").curate("red", tmp_path / "in", options=Options(gates=OPEN, limit=2))
+    assert [len(one.alike) for one in found.shown] == [8, 0]
+    assert Path(found.shown[1].where).name == "orange.png"
+    assert found.more == 0
 
 
 def test_orientation_and_weights_change_the_order(tmp_path: Path) -> None:

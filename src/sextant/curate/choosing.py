@@ -31,7 +31,7 @@ from sextant.vlm import SIDE as VLM_SIDE
 
 DEEPEST = 5
 """Times the pictures to be shown: so many of those that lead are opened, and compared with each other."""
-FEWEST = 200
+FEWEST, MOST_OPENED = 200, 2000
 Report = Callable[[Progress], None]
 
 
@@ -50,10 +50,7 @@ class Choosing:
         """Everything after the candidates are at hand."""
         for entry in self.pool.entries:
             self._score(entry)
-        chosen = self._ranked(self._passed(self.pool.entries))
-        unopened = max(0, len(chosen) - self._depth)
-        chosen = self._opened(chosen[: self._depth])
-        groups = self._folded(chosen) if self.options.fold else [[entry] for entry in _each_once(chosen)]
+        groups, unopened = self._grouped(self._ranked(self._passed(self.pool.entries)))
         looked = self._second(groups, progress)
         shown = self._shown(groups[: self.options.limit])
         diverse = self._diverse([group[0] for group in groups[: self.options.limit]])
@@ -143,11 +140,19 @@ class Choosing:
                 found.append(entry)
         return found
 
-    @property
-    def _depth(self) -> int:
-        return max(FEWEST, DEEPEST * self.options.limit)
-
     # near-duplicates
+
+    def _grouped(self, ranked: Sequence[Entry]) -> tuple[list[list[Entry]], int]:
+        """The groups of those that lead, opened a part at a time until there are enough; and how many were not."""
+        step = max(FEWEST, DEEPEST * self.options.limit)
+        opened: list[Entry] = []
+        groups: list[list[Entry]] = []
+        at = 0
+        while at < min(len(ranked), MOST_OPENED) and len(groups) < self.options.limit:
+            opened += self._opened(ranked[at : at + step])
+            at += step
+            groups = self._folded(opened) if self.options.fold else [[entry] for entry in _each_once(opened)]
+        return groups, max(0, len(ranked) - at)
 
     def _folded(self, entries: Sequence[Entry]) -> list[list[Entry]]:
         """Groups of the same shot, the best of each first, in the order of the ranking."""
