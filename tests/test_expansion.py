@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sextant import expansion
 from sextant.errors import UsageError, VocabularyError
 from sextant.expansion import Expansions, Variant, load
+from sextant.expansion.entries import FURTHER, Other
 from sextant.expansion.inflection import plural, with_article
 from sextant.expansion.reading import MOST_VARIANTS, WEIGHT, parse, read
 
@@ -108,10 +109,10 @@ def test_there_are_enough_entries() -> None:
 @pytest.mark.parametrize("key", sorted(BUILT_IN.entries))
 def test_an_entry_is_lower_case_short_and_does_not_widen(key: str) -> None:
     entry = BUILT_IN.entries[key]
-    words = [text for text, _ in entry]
+    words = [other.text for other in entry]
     assert 1 <= len(entry) <= MOST_VARIANTS
     assert all(text == text.lower() == " ".join(text.split()) for text in (key, *words))
-    assert all(0 < weight <= WEIGHT for _, weight in entry)
+    assert all(0 < other.weight <= WEIGHT for other in entry)
     assert not {plural(word) for word in TOO_WIDE} & {plural(word) for word in words}
     assert not any(re.match(r"(?:an?|the) ", text) for text in (key, *words))
     assert key not in words
@@ -120,9 +121,9 @@ def test_an_entry_is_lower_case_short_and_does_not_widen(key: str) -> None:
 def test_no_entry_lists_its_opposite() -> None:
     for one, other in OPPOSITES:
         for key, against in ((one, other), (other, one)):
-            for text, _ in BUILT_IN.entries.get(key, ()):
+            for text, *_ in BUILT_IN.every.get(key, ()):
                 assert not re.search(rf"\b{against}\b", text) or re.search(rf"\b{against}\b", key), (key, text)
-                assert text not in [variant for variant, _ in BUILT_IN.entries.get(against, ())], (key, text, against)
+                assert text not in [other.text for other in BUILT_IN.every.get(against, ())], (key, text, against)
 
 
 def test_the_words_of_the_demo_and_of_photographers_are_there() -> None:
@@ -206,6 +207,48 @@ def test_an_empty_entry_hides_shorter_ones_and_gives_nothing() -> None:
     assert texts("a hot dog", entries=mine) == ["a hot dog"]
 
 
+# words that mean the same
+
+
+def test_a_word_that_means_the_same_asks_for_the_entry_the_others_and_less_surely_for_kinds() -> None:
+    mine = Expansions(parse("dog: [=hound, '=four-legged friend': 0.8, puppy, mutt: 0.5]", "words.yaml"))
+    assert mine.variants("two hounds") == (
+        Variant("two hounds"),
+        Variant("two dogs", 0.9, "hound"),
+        Variant("two puppies", pytest.approx(FURTHER * 0.9), "hound"),
+        Variant("two four-legged friends", 0.8, "hound"),
+        Variant("two mutts", pytest.approx(FURTHER * 0.5), "hound"),
+    )
+    assert texts("a puppy", entries=mine) == ["a puppy"]
+    assert texts("a dog", entries=mine) == ["a dog", "a hound", "a puppy", "a four-legged friend", "a mutt"]
+    assert "hound" not in mine.entries
+
+
+def test_an_entry_of_its_own_goes_before_what_follows(tmp_path: Path) -> None:
+    mine = Expansions(parse("dog: [=hound, puppy]\nhound: [beagle]", "words.yaml"))
+    assert texts("a hound", entries=mine) == ["a hound", "a beagle"]
+    (tmp_path / "mine.yaml").write_text("astronaut: [moonwalker]\nfrock: []\nflat: [=condo]\n")
+    persons = load(tmp_path / "mine.yaml")
+    assert texts("a cosmonaut", entries=persons) == ["a cosmonaut"]
+    assert texts("a frock", entries=persons) == ["a frock"]
+    assert texts("a gown", entries=persons) == ["a gown", "a dress", "a frock", "an evening dress"]
+    assert texts("a condo", entries=persons) == ["a condo", "a flat"]
+
+
+def test_words_that_mean_the_same_are_many_and_lead_both_ways() -> None:
+    pairs = [(key, other.text) for key, entry in BUILT_IN.entries.items() for other in entry if other.same]
+    assert len(pairs) >= 300
+    for key, text in pairs:
+        assert key in [other.text for other in BUILT_IN.every[text]], (key, text)
+
+
+@pytest.mark.parametrize("kind", sorted({o.text for e in BUILT_IN.entries.values() for o in e if not o.same})[::7])
+def test_a_kind_never_asks_for_what_it_is_a_kind_of(kind: str) -> None:
+    wider = {key for key, entry in BUILT_IN.entries.items() if kind in [o.text for o in entry if not o.same]}
+    own = {other.text for other in BUILT_IN.entries.get(kind, ())}
+    assert not (wider - own) & {other.text for other in BUILT_IN.every.get(kind, ())}
+
+
 PHRASES = st.lists(
     st.sampled_from([*sorted(BUILT_IN.entries)[::9], "a", "the", "dogs", "on", "and", "red", ",", "photo of", "Beach"]),
     max_size=7,
@@ -287,7 +330,7 @@ def test_a_persons_file_adds_replaces_and_takes_away(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("Dog: [Dachshund, 1984: 0.5]\ncat:\nbeach: []\nour   office: [Baker Street]\noff: [switch]\n")
     mine = load(file)
-    assert mine.entries["dog"] == (("Dachshund", 0.9), ("1984", 0.5))
+    assert mine.entries["dog"] == (Other("Dachshund", 0.9), Other("1984", 0.5))
     assert texts("a cat", entries=mine) == ["a cat"]
     assert texts("a beach", entries=mine) == ["a beach"]
     assert texts("Our Office", entries=mine) == ["Our Office", "Baker Street"]
@@ -326,6 +369,13 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ("~: [a]", 1, "begins with a phrase"),
         (f"dog: [{', '.join('abcdefghij')}]", 1, "has 10 variants, and 9 are allowed"),
         ("a: [b]\ndog: [", 3, "not valid YAML"),
+        ("dog: [=puppy, puppy]", 1, "lists 'puppy' twice"),
+        ("dog:\n  - hound\n  - =Dog", 3, "lists itself"),
+        ("dog: [=hound]\nfox: [red fox, =Hound]", 2, "=Hound stands on line 1 too"),
+        ("dog: ['=']", 1, "must list phrases"),
+        ("dog: [==hound]", 1, "must list phrases"),
+        ("dog: [=hound: 2]", 1, "the weight 2 of '=hound'"),
+        ("=dog: [hound]", 1, "= stands before words in a list"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_line(text: str, line: int, message: str) -> None:

@@ -2,6 +2,7 @@
 
     golden hour: [warm evening light, low golden sunlight]      0.9 each
     dog: [puppy, hound, mutt: 0.7]                              a weight of its own
+    astronaut: [=cosmonaut, spacewalker]                        a cosmonaut is an astronaut, too
     cat: []                                                     in a person's file: takes the entry away
 
 An entry says the same thing otherwise, or names kinds of it, and never widens. What is put in another's place is put
@@ -18,6 +19,7 @@ from itertools import chain, combinations
 from pathlib import Path
 
 from sextant.errors import UsageError
+from sextant.expansion.entries import Entry, turned
 from sextant.expansion.inflection import plural, with_article
 
 __all__ = ["Expansions", "Variant", "load"]
@@ -59,14 +61,19 @@ class _Place:
 
 @dataclass(frozen=True)
 class Expansions:
-    """Entries: a phrase in lower case, and its other words with their weights, best first."""
+    """Entries, as they are written: a phrase in lower case, and its other words with their weights, best first."""
 
-    entries: Mapping[str, tuple[tuple[str, float], ...]]
+    entries: Mapping[str, Entry]
+
+    @cached_property
+    def every(self) -> Mapping[str, Entry]:
+        """The entries, and those that follow for words that mean the same as an entry's phrase."""
+        return turned(self.entries)
 
     @cached_property
     def words(self) -> frozenset[str]:
         """Every word of every entry, in lower case: words that are certainly spelt as meant."""
-        texts = (text for key, entry in self.entries.items() for text in (key, *(variant for variant, _ in entry)))
+        texts = (text for key, entry in self.entries.items() for text in (key, *(other.text for other in entry)))
         return frozenset(word.lower() for text in texts for word in WORD.findall(text))
 
     def variants(self, phrase: str, limit: int = 10) -> tuple[Variant, ...]:
@@ -92,7 +99,7 @@ class Expansions:
         ranked = [
             (-weight, rank, turn, Variant(_replaced(phrase, [(place, text)]), weight, place.key))
             for turn, place in enumerate(places)
-            for rank, (text, weight) in enumerate(self.entries[place.key])
+            for rank, (text, weight, _) in enumerate(self.every[place.key])
         ]
         return [variant for *_, variant in sorted(ranked, key=lambda row: row[:3])]
 
@@ -100,8 +107,8 @@ class Expansions:
         pairs = [
             (-one_weight * other_weight, rank + other_rank, (one, text), (other, other_text))
             for one, other in combinations(places, 2)
-            for rank, (text, one_weight) in enumerate(self.entries[one.key])
-            for other_rank, (other_text, other_weight) in enumerate(self.entries[other.key])
+            for rank, (text, one_weight, _) in enumerate(self.every[one.key])
+            for other_rank, (other_text, other_weight, _) in enumerate(self.every[other.key])
         ]
         for weight, _, one, other in sorted(pairs, key=lambda row: row[:2]):
             keys = " + ".join(place.key for place, _ in sorted((one, other), key=lambda row: row[0].begin))
@@ -116,7 +123,7 @@ class Expansions:
                 place = self._place(phrase, words, first, first + length)
                 if place and all(place.end <= other.begin or other.end <= place.begin for other in found):
                     found.append(place)
-        return [place for place in found if self.entries[place.key]][:MOST_PLACES]
+        return [place for place in found if self.every[place.key]][:MOST_PLACES]
 
     def _place(self, phrase: str, words: list[re.Match[str]], first: int, after: int) -> _Place | None:
         begin, end = words[first].start(), words[after - 1].end()
@@ -131,8 +138,8 @@ class Expansions:
     @cached_property
     def _forms(self) -> dict[str, tuple[str, bool]]:
         """Every form in which an entry may stand in a phrase: its key, and whether the form is its plural."""
-        forms = {plural(key): (key, True) for key in self.entries}
-        return forms | {key: (key, False) for key in self.entries}
+        forms = {plural(key): (key, True) for key in self.every}
+        return forms | {key: (key, False) for key in self.every}
 
     @cached_property
     def _longest(self) -> int:

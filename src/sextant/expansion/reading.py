@@ -8,14 +8,15 @@ from pathlib import Path
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from sextant.errors import VocabularyError
+from sextant.expansion.entries import Entry, Other
 from sextant.vocabulary.sections import Problems, compose
 
 WEIGHT = 0.9
 MOST_BYTES = 2_000_000
 MOST_VARIANTS = 9
 MOST_CHARACTERS = 100
-
-Entry = tuple[tuple[str, float], ...]
+SAME = "="
+"""Stands before a phrase that means the same as the key."""
 
 
 def read(path: Path) -> dict[str, Entry]:
@@ -46,23 +47,27 @@ def parse(text: str, name: str) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     if isinstance(root, MappingNode):
         lines: dict[str, int] = {}
+        marked: dict[str, int] = {}
         for key_node, node in root.value:
             line = key_node.start_mark.line + 1
             key = _phrase(key_node).lower()
-            if not key or len(key) > MOST_CHARACTERS:
+            if key.startswith(SAME):
+                problems.add(line, f"{key!r}: {SAME} stands before words in a list, not before the phrase of an entry")
+            elif not key or len(key) > MOST_CHARACTERS:
                 problems.add(line, f"an entry begins with a phrase of at most {MOST_CHARACTERS} characters")
             elif key in lines:
                 problems.add(line, f"{key!r} stands on line {lines[key]} too: keep one")
             else:
                 lines[key] = line
-                entries[key] = _entry(key, node, problems)
+                entries[key] = _entry(key, node, problems, marked)
     elif root is not None and not _is_null(root):
         problems.add(1, "the file must be a mapping of phrases to lists, such as 'dog: [puppy, hound]'")
     problems.raise_if_any()
     return entries
 
 
-def _entry(key: str, node: Node, problems: Problems) -> Entry:
+def _entry(key: str, node: Node, problems: Problems, marked: dict[str, int]) -> Entry:
+    """One entry; `marked` has the lines of the phrases that were said to mean the same as a key."""
     if _is_null(node):
         return ()
     if not isinstance(node, SequenceNode):
@@ -72,17 +77,22 @@ def _entry(key: str, node: Node, problems: Problems) -> Entry:
         problems.add(
             _line(node), f"{key!r} has {len(node.value)} variants, and {MOST_VARIANTS} are allowed: keep the best"
         )
-    found: dict[str, float] = {}
-    for text, weight, line in _variants(key, node, problems):
-        if text.lower() == key:
+    found: dict[str, Other] = {}
+    for other, line in _others(key, node, problems):
+        text = other.text.lower()
+        if text == key:
             problems.add(line, f"{key!r} lists itself, and is searched for anyhow: remove it")
-        elif text.lower() in map(str.lower, found):
-            problems.add(line, f"{key!r} lists {text!r} twice: keep one")
-        found[text] = weight
-    return tuple(found.items())
+        elif text in found:
+            problems.add(line, f"{key!r} lists {other.text!r} twice: keep one")
+        if other.same and marked.setdefault(text, line) != line:
+            problems.add(
+                line, f"{SAME}{other.text} stands on line {marked[text]} too, and can mean one thing: keep one"
+            )
+        found[text] = other
+    return tuple(found.values())
 
 
-def _variants(key: str, node: SequenceNode, problems: Problems) -> Iterator[tuple[str, float, int]]:
+def _others(key: str, node: SequenceNode, problems: Problems) -> Iterator[tuple[Other, int]]:
     for child in node.value:
         line, weight, words = _line(child), WEIGHT, child
         if isinstance(child, MappingNode) and len(child.value) == 1:
@@ -94,11 +104,13 @@ def _variants(key: str, node: SequenceNode, problems: Problems) -> Iterator[tupl
                     line, f"{key!r}: the weight {shown} of {_phrase(words)!r} must be a number between 0 and 1"
                 )
         text = _phrase(words)
-        if not text or len(text) > MOST_CHARACTERS:
+        same = text.startswith(SAME)
+        text = text.removeprefix(SAME).strip()
+        if not text or text.startswith(SAME) or len(text) > MOST_CHARACTERS:
             what = f"phrases of at most {MOST_CHARACTERS} characters, each alone or with a weight, such as 'hound: 0.8'"
             problems.add(line, f"{key!r} must list {what}")
         else:
-            yield text, weight, line
+            yield Other(text, weight, same), line
 
 
 def _phrase(node: Node) -> str:
