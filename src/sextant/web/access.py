@@ -18,6 +18,7 @@ from sextant.web.problems import Problem
 from sextant.web.served import Served, Shelf, Unknown
 
 COOKIE = "sextant_session"
+VISITOR = "X-Sextant-Visitor"
 SESSION_SECONDS = 12 * 3600
 MOST_SESSIONS = 10_000
 REMEDY = "Send a key as `Authorization: Bearer …`; `sextant keys add NAME` makes one."
@@ -131,7 +132,14 @@ def collection_for(scope: Scope) -> Callable[[Request, str], Served]:
     return find
 
 
+def visitor_of(request: Request) -> str:
+    """Whose clicks these are: the key's name; without keys, the name that a browser gave itself, which says no more."""
+    person = caller_of(request).person
+    return person or "".join(c for c in request.headers.get(VISITOR, "") if c.isascii() and c.isalnum())[:40]
+
+
 Read = Annotated[Served, Depends(collection_for("read"))]
 Label = Annotated[Served, Depends(collection_for("label"))]
 Write = Annotated[Served, Depends(collection_for("write"))]
 CallerOf = Annotated[Caller, Depends(caller_of)]
+Visitor = Annotated[str, Depends(visitor_of)]

@@ -90,7 +90,9 @@ class FoundHit:
 
 @dataclass(slots=True)
 class Found:
-    """A ranked answer. `nothing` tells that no hit is likely; `total` counts the hits that can be paged through."""
+    """A ranked answer. `nothing` tells that no hit is likely; `total` counts the hits that can be paged through.
+
+    `more_likely` tells that there may be more likely ones than were ranked so far."""
 
     query: str
     asked: str
@@ -101,7 +103,8 @@ class Found:
     total: int
     hits: list[FoundHit]
     next: str | None
-    impression: str | None = None
+    more_likely: bool = False
+    variant: str = ""
 
 
 @dataclass(slots=True)

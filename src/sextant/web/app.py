@@ -35,7 +35,18 @@ def application(
     most_upload: int = MOST_UPLOAD,
 ) -> FastAPI:
     """The application over some collections. Without `keys` it answers to names of this machine alone."""
-    from sextant.web import asking, gallery, overview, pages
+    from sextant.web import (
+        asking,
+        columns,
+        exports,
+        gallery,
+        overview,
+        pages,
+        reviewing,
+        saying,
+        uploads,
+        vocabularies,
+    )
 
     shelf = Shelf(collections)
     app = FastAPI(
@@ -49,7 +60,8 @@ def application(
         redirect_slashes=False,
     )
     app.state.shelf, app.state.access, app.state.figures = shelf, Access(keys), Figures()
-    for part in (overview, asking, gallery):
+    app.state.outbox = exports.Outbox()
+    for part in (overview, asking, gallery, uploads, columns, saying, vocabularies, reviewing, exports):
         app.include_router(part.router, prefix=API)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
@@ -60,6 +72,7 @@ def application(
 
 
 @asynccontextmanager
-async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield
+    app.state.outbox.close()

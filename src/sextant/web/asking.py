@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
 from sextant import facets
 from sextant.maths.rules import BAND_NAMES, band
@@ -14,65 +16,99 @@ from sextant.types import Hit, SearchResult
 from sextant.view import KINDS, View
 from sextant.vocabulary import Thresholds
 from sextant.web import cursors
-from sextant.web.access import CallerOf, Read
+from sextant.web.access import Read, Visitor
 from sextant.web.answers import Found, FoundHit, Neighbour
 from sextant.web.gallery import Where, checked, number, ordered, plain_of, size_of
 from sextant.web.served import Served
 
 router = APIRouter(prefix="/collections/{collection}", tags=["asking"])
-STEPS = (60, 240, 1000, 4000)
+STEPS = (240, 1000, 4000)
 """A ranking is worked out in one go so far, and kept; then again, further."""
-FACETS = ("format", "camera_model", "taken_at", "tags", "folder", "megapixels")
+FACETS = ("tags", "camera_model", "taken_at", "format", "folder", "width")
 USUAL = Thresholds()
 
 
+class Asked(BaseModel):
+    """A search and its options."""
+
+    q: str = Field(min_length=1, max_length=2000, description="Words, as in `a beach + sunset - 2:people`.")
+    negative: list[str] = Field(default_factory=list, max_length=20, description="What must not be seen.")
+    where: str | None = Field(default=None, max_length=10_000, description="A rule; only images for which it is true.")
+    threshold: float = Field(default=0.0, ge=0, le=1)
+    fold: bool = Field(default=True, description="Show one of several near-duplicates.")
+    expand: bool = True
+    image: str | None = Field(default=None, max_length=64, description="The id of an image to resemble as well.")
+    likeness: float = Field(default=0.5, ge=0, le=1)
+    diversity: float = Field(default=0.0, ge=0, le=1)
+
+
+class Search(Asked):
+    """A search, and which part of its answer is wanted."""
+
+    limit: int = Field(default=60, ge=1, le=500)
+    cursor: str | None = None
+
+
 @router.get("/search")
-def search(
-    served: Read,
-    caller: CallerOf,
-    q: Annotated[str, Query(min_length=1, max_length=2000, description="Words, as in `a beach + sunset - 2:people`.")],
-    negative: Annotated[list[str] | None, Query(max_length=20, description="What must not be seen.")] = None,
-    where: Where = None,
-    threshold: Annotated[float, Query(ge=0, le=1)] = 0.0,
-    fold: Annotated[bool, Query(description="Show one of several near-duplicates.")] = True,
-    expand: bool = True,
-    image: Annotated[str | None, Query(max_length=64, description="The id of an image to resemble as well.")] = None,
-    likeness: Annotated[float, Query(ge=0, le=1)] = 0.5,
-    diversity: Annotated[float, Query(ge=0, le=1)] = 0.0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 60,
-    cursor: str | None = None,
-) -> Found:
-    """The images most likely to show what is asked, best first, or `nothing`."""
-    options: dict[str, Any] = {"negatives": tuple(negative or ()), "where": where, "threshold": threshold, "fold": fold}
-    options |= {"expand": expand, "likeness": likeness, "diversity": diversity}
-    options["image"] = served.image(image) if image else None
-    question = {"q": q, **options}
-    begin = cursors.read(cursor, question)[0] if cursor else 0
+def search(served: Read, visitor: Visitor, asked: Annotated[Search, Query()]) -> Found:
+    """The images most likely to show what is asked, best first, or `nothing`.
+
+    While an experiment runs, `variant` says by which of its two ways this visitor was answered.
+    """
+    question = asked.model_dump(exclude={"limit", "cursor"})
+    begin = cursors.read(asked.cursor, question)[0] if asked.cursor else 0
     view = served.view()
-    result = _ranked(served, view, q, options, begin + limit + 1)
-    hits = result.hits[begin : begin + limit]
-    more = begin + limit < len(result.hits)
+    result, variant, _ = asked_for(served, asked, visitor, None, begin + asked.limit + 1)
+    hits = result.hits[begin : begin + asked.limit]
+    more = begin + asked.limit < len(result.hits)
+    likely = sum(1 for hit in result.hits if (hit.confidence or 0.0) >= USUAL.tentative)
     return Found(
         query=result.query,
         asked=result.asked,
         state=result.state,
         nothing=_is_nothing(result),
         hints=list(result.hints),
-        likely=sum(1 for hit in result.hits if (hit.confidence or 0.0) >= USUAL.tentative),
+        likely=likely,
+        more_likely=0 < likely == len(result.hits),
         total=len(result.hits),
         hits=_hits(served, view, hits),
-        next=cursors.write(question, begin + limit, hits[-1].id) if more else None,
-        impression=None if cursor else _shown(served, result, caller.person),
+        next=cursors.write(question, begin + asked.limit, hits[-1].id) if more else None,
+        variant=variant,
     )
 
 
-def _ranked(served: Served, view: View, q: str, options: dict[str, Any], wanted: int) -> SearchResult:
+def asked_for(
+    served: Served, asked: Asked, visitor: str, shown: int | None, wanted: int = 1
+) -> tuple[SearchResult, str, dict[str, Any]]:
+    """The ranking that was asked for, the variant of an experiment that it is, and the options it was made with.
+
+    `shown` cuts it to the first hits.
+    """
+    options = asked.model_dump(exclude={"q", "negative", "limit", "cursor"})
+    options |= {"negatives": tuple(asked.negative), "where": asked.where or None}
+    options["image"] = served.image(asked.image) if asked.image else None
+    variant, changes = _variant(served, visitor)
+    options |= {name: value for name, value in changes.items() if name in options}
+    result = _ranked(served, asked.q, options, max(wanted, shown or 0))
+    return (result if shown is None else replace(result, hits=result.hits[:shown])), variant, options
+
+
+def _variant(served: Served, visitor: str) -> tuple[str, dict[str, Any]]:
+    """The experiment that runs, as this visitor takes part in it."""
+    running = [record for record in served.collection.experiments() if record.stopped_at is None] if visitor else []
+    if not running:
+        return "", {}
+    assigned = served.collection.assign(running[-1].name, visitor)
+    return assigned.variant, dict(assigned.options)
+
+
+def _ranked(served: Served, q: str, options: dict[str, Any], wanted: int) -> SearchResult:
     """A ranking of at least so many hits, where there are so many."""
     limit = next((step for step in STEPS if step >= wanted), max(STEPS))
     found: SearchResult = served.kept(
-        view,
+        served.view(),
         f"search {q!r} {sorted(options.items())!r} {limit}",
-        lambda: served.collection.search(q, limit=limit, **options),
+        lambda: served.collection.search(q, **{**options, "limit": limit}),
     )
     return found
 
@@ -81,15 +117,6 @@ def _is_nothing(result: SearchResult) -> bool:
     """Whether no hit is likely, and nobody has said that one is right."""
     best = max((hit.confidence or 0.0 for hit in result.hits), default=0.0)
     return best < USUAL.tentative and not any(hit.said for hit in result.hits)
-
-
-def _shown(served: Served, result: SearchResult, person: str) -> str | None:
-    """Keeps what was shown, so that what is clicked and picked can be held against it."""
-    keep = getattr(served.collection, "shown", None)
-    if keep is None or not result.hits or served.collection.catalog.read_only:
-        return None
-    kept = keep(result, person=person)
-    return str(getattr(kept, "id", kept))
 
 
 def _hits(served: Served, view: View, hits: tuple[Hit, ...]) -> list[FoundHit]:
