@@ -119,6 +119,19 @@ def test_the_interval_of_a_count_covers_it(level, boast, size, monkeypatch):
     assert covered >= 0.93 * DRAWS
 
 
+def test_the_interval_allows_for_errors_among_the_most_confident(monkeypatch):
+    monkeypatch.setattr(sampling, "SIMULATIONS", 300)
+    numbers = np.random.default_rng(0)
+    p = np.concatenate([np.full(2000, 0.9993), np.full(700, 0.0007), numbers.random(300)])
+    y = (numbers.random(3000) < np.concatenate([np.full(2000, 0.996), np.full(700, 0.008), p[2700:]])).astype(float)
+    covered = 0
+    for seed in range(DRAWS):
+        choice = choose(p, 775, seed=seed)
+        count = estimate_count(y[choice.rows], choice.probability, choice.stratum, expected=p[choice.rows], seed=seed)
+        covered += count.low <= y.sum() <= count.high
+    assert covered >= 0.93 * DRAWS
+
+
 def test_a_full_count_has_no_doubt():
     p, y = world(6, n=80)
     choice = choose(p, 80)
