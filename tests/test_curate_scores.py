@@ -49,21 +49,21 @@ def test_weights_that_cannot_be(weights: dict[str, float], words: str) -> None:
     assert scores.checked({"vlm": 2.0}) == {**scores.WEIGHTS, "vlm": 2.0}
 
 
-def test_likeness_is_the_margin_over_the_best_rival_and_every_sigma_is_worth_the_same() -> None:
+def test_likeness_is_the_margin_over_the_best_rival_and_every_unit_is_worth_the_same() -> None:
     positive, usual = np.array([20.0, 20.0, 20.0]), np.array([10.0, 10.0, 10.0])
     rival = np.array([-np.inf, 18.0, 22.0])
-    found = scores.likeness(positive, rival, usual, 2.0)  # phrases that mean nothing get up to 10 + 2.5 · 2 = 15
-    np.testing.assert_allclose(found, 0.05 + 0.9 * (np.array([2.5, 1.0, -1.0]) + 4) / 12)
-    level = scores.likeness(np.array([15.0]), np.array([-np.inf]), np.array([10.0]), 2.0)
-    assert level[0] == pytest.approx(0.35)
-    unrelated = scores.likeness(np.array([8.0]), np.array([2.0]), np.array([10.0]), 2.0)
-    assert unrelated[0] < 0.1  # beating a negative is not enough: it must show something
+    found = scores.likeness(positive, rival, usual, 10.0)  # phrases that mean nothing get up to 10 + 10 / 2 = 15
+    np.testing.assert_allclose(found, 0.05 + 0.9 * (np.array([0.5, 0.2, -0.2]) + 0.5) / 1.8)
+    level = scores.likeness(np.array([15.0]), np.array([-np.inf]), np.array([10.0]), 10.0)
+    assert level[0] == pytest.approx(0.3)
+    unrelated = scores.likeness(np.array([10.0]), np.array([2.0]), np.array([10.0]), 10.0)
+    assert unrelated[0] == pytest.approx(0.05)  # beating a negative is not enough: it must show something
     logits = np.linspace(-500, 500, 1001)
-    values = scores.likeness(logits, np.full(1001, -np.inf), np.full(1001, 10.0), 2.0)
+    values = scores.likeness(logits, np.full(1001, -np.inf), np.full(1001, 10.0), 10.0)
     assert (np.diff(values) > 0).all()  # never level, and nowhere a jump
-    assert 0 < values[0] < 0.002
-    assert 0.998 < values[-1] < 1
-    assert np.diff(values).max() < 0.04
+    assert 0 < values[0] < 0.003
+    assert 0.997 < values[-1] < 1
+    assert np.diff(values).max() < 0.06
 
 
 def test_keywords_are_found_as_words_without_case_accents_and_plural() -> None:

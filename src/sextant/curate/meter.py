@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sextant import prior
 from sextant.background import background_prompts
-from sextant.curate.scores import BEYOND, likeness
+from sextant.curate.scores import HALFWAY, likeness
 from sextant.edges import Edges
 from sextant.maths import calibration as curves
 from sextant.maths import components, mixture
@@ -28,6 +28,7 @@ Curve = Callable[[Doubles, Floats], Calibration]
 """From a population's logits (n,) and background (n,) to the curve of its confidences."""
 SAMPLE = 2000
 LEAST_SPREAD = 1e-6  # of a logit
+TYPICAL = 5.0  # σ above the usual at which a match is taken to lie, where no card says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,10 @@ class Meter:
         usual = np.asarray(yardstick.weight * background + yardstick.center, np.float64)
         less = self._less(vectors)
         curve = yardstick.curve(less, background)
-        other = np.where(np.isfinite(rival), rival, usual + BEYOND * yardstick.spread)
+        other = np.where(np.isfinite(rival), rival, usual + HALFWAY * yardstick.unit)
         return Readings(
             margin=(best - other) / self._scale,
-            value=likeness(best, rival, usual, yardstick.spread),
+            value=likeness(best, rival, usual, yardstick.unit),
             confidence=np.asarray(curves.confidence(curve, less, background), np.float64),
             matched=np.asarray(logits.argmax(axis=1), np.intp),
             state="uncalibrated" if curve.kind == "fixed" else "prior",
@@ -103,7 +104,7 @@ class Meter:
         if self.edges.vectors.exists():
             found = prior.Unlabelled(self.edges)
             if found.known and found.level is not None:
-                return _Yardstick(found.card.weight, found.level.center, found.level.spread, self._curve(found.curve))
+                return _Yardstick.of(found.card, found.level, self._curve(found.curve))
         rows = vectors[np.unique(np.linspace(0, len(vectors) - 1, SAMPLE).astype(np.intp))]
         logits = self._logits(rows, self.prompts)
         own = self.edges.manifest.prior
@@ -114,10 +115,10 @@ class Meter:
             level = mixture.background_level(logits, card.weight)
         if card is not None and level is not None:
             curve = partial(_prior, card, level) if len(rows) >= mixture.LEAST_IMAGES else _fixed
-            return _Yardstick(card.weight, level.center, level.spread, curve)
+            return _Yardstick.of(card, level, curve)
         weight = 0.0 if self._bias else 1.0
         rest = logits - weight * self.background(rows)[:, None]
-        return _Yardstick(weight, float(np.median(rest)), max(LEAST_SPREAD, float(rest.std())), _fixed)
+        return _Yardstick(weight, float(np.median(rest)), TYPICAL * max(LEAST_SPREAD, float(rest.std())), _fixed)
 
     def _curve(self, curve: Curve) -> Curve:
         """The same with a sample of the collection among candidates that are too few to say how many fit."""
@@ -134,12 +135,18 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class _Yardstick:
-    """λ, and in logits what phrases that mean nothing get and how far they spread; and the way to a curve."""
+    """λ, and in logits what phrases that mean nothing get and how far above it a match lies; and the way to a curve."""
 
     weight: float
     center: float
-    spread: float
+    unit: float
     curve: Curve
+
+    @classmethod
+    def of(cls, card: mixture.Prior, level: mixture.Level, curve: Curve) -> _Yardstick:
+        """By what a card knows of pictures that show a thing."""
+        typical = sum(share * mean for share, mean, _ in card.present)
+        return cls(card.weight, level.center, max(1.0, typical) * max(LEAST_SPREAD, level.spread), curve)
 
 
 def _prior(card: mixture.Prior, level: mixture.Level, logits: Doubles, background: Floats) -> Calibration:

@@ -21,8 +21,8 @@ from sextant.errors import UsageError
 Orientation = Literal["portrait", "landscape", "square"]
 WEIGHTS: Mapping[str, float] = {"clip": 0.6, "keyword": 0.15, "resolution": 0.05, "orientation": 0.15, "vlm": 0.6}
 SMALL, LARGE = 128, 1024  # shorter sides, in pixels, that are worth 0 and 1
-BEYOND = 2.5  # of an encoder's σ above its usual logit: as far as phrases that mean nothing hardly ever get
-LOWEST, HIGHEST, TAIL = -4.0, 8.0, 0.05  # margins over the rival, in σ, that are worth .05 and .95
+HALFWAY = 0.5  # of an encoder's unit: phrases that mean nothing hardly ever get so far
+LOWEST, HIGHEST, TAIL = -0.5, 1.3, 0.05  # margins over the rival, in units, that are worth .05 and .95
 TURN, SLACK = 1.25, 1.1  # ratios of sides from which a picture is upright or lying, and up to which it is square
 _STOP = frozenset(
     {"a", "an", "and", "are", "as", "at", "by", "for", "from", "in", "into", "is", "it", "its", "of", "off", "on"}
@@ -66,17 +66,18 @@ def checked(weights: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def likeness(positive: NDArray[np.float64], rival: NDArray[np.float64], usual: NDArray[np.float64], spread: float
-) -> NDArray[np.float64]:  # fmt: skip
+def likeness(
+    positive: NDArray[np.float64], rival: NDArray[np.float64], usual: NDArray[np.float64], unit: float
+) -> NDArray[np.float64]:
     """The part `clip` (n,), from 0 to 1, of logits (n,): how far the best phrase beats its best rival.
 
     `rival` is the best negative's logit (−inf where there is none), `usual` what phrases that mean nothing get from
-    the image, `spread` the encoder's σ. The rival is at least `BEYOND` σ above the usual. Every σ is worth the same,
-    from 4 below the rival (.05) to 8 above it (.95), so that pictures which all show the thing are still told apart;
-    beyond, values near 0 and 1 without reaching them, so that no two margins are worth the same.
+    the image, `unit` how far above that pictures which show a thing usually lie, by the encoder's card. The rival is at
+    least half a unit above the usual. Every unit is worth the same, from half a one below the rival (.05) to 1.3 above
+    it (.95); beyond, values near 0 and 1 without reaching them, so that no two margins are worth the same.
     """
-    best = np.maximum(rival, usual + BEYOND * spread)
-    line = TAIL + (1 - 2 * TAIL) * ((positive - best) / spread - LOWEST) / (HIGHEST - LOWEST)
+    best = np.maximum(rival, usual + HALFWAY * unit)
+    line = TAIL + (1 - 2 * TAIL) * ((positive - best) / unit - LOWEST) / (HIGHEST - LOWEST)
     inner = np.clip(line, TAIL, 1 - TAIL)
     beyond = line - inner
     return np.asarray(inner + np.sign(beyond) * (TAIL - TAIL**2 / (TAIL + np.abs(beyond))))
