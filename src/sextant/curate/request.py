@@ -89,8 +89,8 @@ class Shown:
     """One picture of the answer. `where` is its URL or path, `path` its place in the collection if it has one.
 
     `score` is the sum of the points of `parts`. `margin` is the cosine of the best phrase less that of the best
-    negative, or without negatives less what phrases that mean nothing hardly ever get. `verdict` is a model's, or `remark` says
-    why there is none.
+    negative, or without negatives less what phrases that mean nothing hardly ever get. `verdict` is a model's, or
+    `remark` says why there is none.
     """
 
     rank: int
