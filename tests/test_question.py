@@ -73,7 +73,7 @@ def test_parts_weigh_on_the_whole(photos: Collection) -> None:
     np.testing.assert_allclose(term.logits(table), expected, atol=1e-4)
 
 
-def test_an_image_counts_by_the_mean_odds_of_the_variants_and_says_which_fits_best(tmp_path: Path) -> None:
+def test_an_image_counts_by_a_mean_of_the_odds_of_the_variants_and_says_which_fits_best(tmp_path: Path) -> None:
     many(tmp_path / "p", PICTURES)
     photos = opened(tmp_path)
     photos.add(tmp_path / "p")
@@ -86,7 +86,8 @@ def test_an_image_counts_by_the_mean_odds_of_the_variants_and_says_which_fits_be
     spread = question.unlabelled(photos, view).level.spread
     level = np.median(table, axis=0)
     lowered = table - level + level[0] + spread * np.log([1.0, 0.5, 0.5])
-    odds = np.exp(lowered / spread).mean(axis=1)
+    power = question.AGREEMENT
+    odds = (np.exp(lowered / spread) ** (1 / power)).mean(axis=1) ** power
     np.testing.assert_allclose(answer.judge.positives[0].logits(table), spread * np.log(odds), atol=1e-4)
     said = answer.judge.matched(answer.logits)
     assert said == [asked.texts[i] for i in lowered.argmax(axis=1)]

@@ -1,7 +1,7 @@
 """A question in words becomes, for every image, logits, log-odds and a confidence: what `search` ranks by.
 
 Every term is read as a column that nobody has labelled, by the same prior. A term may be said in several ways
-(variants): an image counts by the mean of their odds, each brought to the level of the term and lowered by its weight.
+(variants): an image counts by a mean of their odds, each brought to the level of the term and lowered by its weight.
 Several terms must all hold, and no negative may: their probabilities are multiplied as if they were independent. Knows nothing
 of filters, ranks or people's words.
 """
@@ -30,6 +30,8 @@ Doubles = NDArray[np.float64]
 VARIANTS = 10
 PARTS = 0.5
 """How much the weakest part of a phrase weighs beside the whole: `a red car` must show something red, and a car."""
+AGREEMENT = 4.0
+"""How far the variants of a term must agree: 1 takes the mean of their odds, infinity the mean of their log-odds."""
 LEVEL_ROWS = 2000
 """Images that say where a phrase's own level lies."""
 UNLABELLED = "prior of columns that nobody has labelled"
@@ -92,14 +94,16 @@ class Term:
     curve: Calibration | None = None
 
     def logits(self, table: Doubles) -> Doubles:
-        """The term's logit (m,) from those of all texts (m, k): that of the mean odds of its variants, and its parts'.
+        """The term's logit (m,) from those of all texts (m, k): that of its variants together, and its parts'.
 
-        A mean of odds lies between the best variant, which is misled by any one that the encoder takes for something
-        else, and the mean of logits, which forgets the one that fits.
+        Together they have the power mean of their odds, of the exponent 1 / AGREEMENT. The best variant alone would be
+        misled by any one that the encoder takes for something else, and so is a mean of odds where that one is very
+        sure; a mean of logits forgets the one that fits where the others are words that the encoder does not know.
         """
-        own = (table[:, self.columns] + self.shifts) / self.unit
+        unit = self.unit * AGREEMENT
+        own = (table[:, self.columns] + self.shifts) / unit
         top = own.max(axis=1, keepdims=True)
-        whole = self.unit * (top[:, 0] + np.log(np.exp(own - top).mean(axis=1)))
+        whole = unit * (top[:, 0] + np.log(np.exp(own - top).mean(axis=1)))
         if not len(self.parts):
             return np.asarray(whole)
         weakest = (table[:, self.parts] + self.part_shifts).min(axis=1)
