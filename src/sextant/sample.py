@@ -72,7 +72,15 @@ def curve(unlabelled: Unlabelled, sample: Sample, phrase: Phrase) -> Calibration
 
     A curve reads a few hundred quantiles of the logits, so twenty thousand rows say what a million would.
     """
-    return unlabelled.curve(phrase.logits(sample.vectors), sample.background)
+    return unlabelled.curve(_roughly(phrase, sample.vectors), sample.background)
+
+
+def _roughly(phrase: Phrase, vectors: Floats) -> Floats:
+    """The logits of a phrase in float32, four times as fast: quantiles need no last bit."""
+    own = vectors @ phrase.positive
+    if phrase.negatives is not None and len(phrase.negatives):
+        own -= np.maximum(0.0, (vectors @ phrase.negatives.T).max(axis=1) - own)
+    return np.asarray(phrase.scale * own + phrase.bias, np.float32)
 
 
 def evidence_direction(positive: Floats, centre: Floats, weight: float) -> Floats:
