@@ -102,9 +102,7 @@ def test_peeking_misleads_one_look_and_not_the_sequence() -> None:
     rng, n, once, always = np.random.default_rng(5), 300, 0, 0
     for _ in range(n):
         a, b = (rng.random((2, 1000)) < 0.3).astype(float)
-        looks = [
-            experiments.difference(rate(a[:m], np.ones(m)), rate(b[:m], np.ones(m))) for m in range(50, 1001, 50)
-        ]
+        looks = [experiments.difference(rate(a[:m], np.ones(m)), rate(b[:m], np.ones(m))) for m in range(50, 1001, 50)]
         once += any(look.significant for look in looks)
         always += any(look.significant_anytime for look in looks)
     assert once > 0.15 * n

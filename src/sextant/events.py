@@ -26,8 +26,8 @@ PART = 500  # a statement takes a limited number of values
 class Impression:
     """One answer as a person saw it. `hits` are in order, each with its `id` and what was known of it then.
 
-    `nothing_here` tells that the answer said there is nothing here. A later page `continues` the first one, and its first
-    hit stands behind `start` others.
+    `nothing_here` tells that the answer said there is nothing here. A later page `continues` the first one, and its
+    first hit stands behind `start` others.
     """
 
     query: str
@@ -103,12 +103,28 @@ class Events(Database):
 
     def put_impression(self, shown: Impression) -> int:
         """Records an impression and returns its number; that of the first one where the key is known already."""
-        row = {name: getattr(shown, name) for name in ("query", "state", "variant", "person", "nothing_here", "start")}
-        row |= {"options": json.dumps(dict(shown.options)), "hits": json.dumps([dict(hit) for hit in shown.hits])}
-        row |= {"continues": shown.continues, "key": shown.key, "at": shown.at or now()}
+        return self.put_impressions([shown])[0]
+
+    def put_impressions(self, rows: Sequence[Impression]) -> list[int]:
+        """Records impressions, all or none, and returns their numbers.
+
+        Raises:
+            UsageError: a key that belongs to another impression.
+        """
+        plain = ("query", "state", "variant", "person", "nothing_here", "start", "continues", "key")
+        fixed = ("query", "variant", "person", "hits", "start")
         with self._writing(counted=False) as connection:
-            number, _ = self._once(connection, impressions, row, ("query", "variant", "person", "hits", "start"))
-        return number
+            return [
+                self._once(
+                    connection,
+                    impressions,
+                    {name: getattr(shown, name) for name in plain}
+                    | {"options": json.dumps(dict(shown.options)), "hits": json.dumps([dict(h) for h in shown.hits])}
+                    | {"at": shown.at or now()},
+                    fixed,
+                )[0]
+                for shown in rows
+            ]
 
     def put_event(self, event: Event) -> int:
         """Records an event and returns its number; as `put_events`."""
