@@ -15,7 +15,7 @@ from sextant.errors import UsageError
 from sextant.maths import calibration as curves
 from sextant.maths.calibration import Calibration
 from sextant.view import View
-from sextant.vocabulary import Attribute, Derived, Thresholds
+from sextant.vocabulary import Attribute, Derived, RuleTree, Thresholds
 from sextant.web import banding
 from sextant.web.access import CallerOf, Label, Read, Write
 from sextant.web.answers import ColumnDetail, ColumnLine, Done, Question, Thumb
@@ -76,7 +76,7 @@ def column(served: Read, code: str, center: Number = None, scale: Number = None)
         at_least=at_least(confidence),
         prompts=list(prompts),
         negatives=list(item.negatives) if isinstance(item, Attribute) else [],
-        rule=str(item.rule) if isinstance(item, Derived) else None,
+        rule=said(item.rule) if isinstance(item, Derived) else None,
         histogram={"counts": list(looked.counts), "edges": list(looked.edges)} if looked else None,
         curve=_curve(view, curve or view.calibration(code), looked.edges) if looked else [],
         calibration=None if isinstance(item, Derived) else _record(view, code),
@@ -84,6 +84,13 @@ def column(served: Read, code: str, center: Number = None, scale: Number = None)
         estimate=None if estimate is None else _estimate(asdict(estimate)),
         inspection=plain_of(asdict(looked)) if looked else None,
     )
+
+
+def said(rule: RuleTree) -> str:
+    """A rule in words: `all of earth, none of moon`."""
+    parts = {"all of": rule.all_of, "any of": rule.any_of, "none of": rule.none_of}
+    texts = {name: ", ".join(p if isinstance(p, str) else f"({said(p)})" for p in held) for name, held in parts.items()}
+    return "; ".join(f"{name} {text}" for name, text in texts.items() if text)
 
 
 def at_least(confidence: NDArray[np.float64]) -> list[int]:

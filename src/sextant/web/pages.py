@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +11,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 import sextant
+from sextant.errors import UsageError
 from sextant.output import amount
-from sextant.web.access import COOKIE, SESSION_SECONDS, Access, Caller, CallerOf, Read, caller_of
-from sextant.web.gallery import alike, cells, image as image_detail
+from sextant.survey import KINDS
+from sextant.web.access import COOKIE, SESSION_SECONDS, Access, Caller, CallerOf, Read
+from sextant.web.columns import column as column_detail
+from sextant.web.columns import history
+from sextant.web.gallery import image as image_detail
 from sextant.web.problems import Problem
-from sextant.web.served import Served, Shelf
+from sextant.web.served import Shelf
+from sextant.web.vocabularies import current as current_vocabulary
 
 router = APIRouter()
 HERE = Path(__file__).parent
@@ -29,6 +35,12 @@ SORTS = (
 TABS = (
     *(("", "Gallery"), ("columns", "Columns"), ("vocabulary", "Vocabulary")),
     *(("review", "Review"), ("feedback", "Feedback"), ("models", "Model")),
+)
+
+FACTS = (
+    *(("width", "width"), ("height", "height"), ("format", "format"), ("bytes", "bytes"), ("taken_at", "taken")),
+    *(("camera_model", "camera"), ("sharpness", "sharpness"), ("brightness", "brightness"), ("darkness", "dark share")),
+    *(("gps", "has a place"), ("added_at", "added")),
 )
 
 
@@ -63,7 +75,7 @@ def page(name: str, request: Request, status: int = 200, **values: Any) -> HTMLR
     caller: Caller | None = request.app.state.access.caller(request)
     shelf: Shelf = request.app.state.shelf
     names = [served.name for served in shelf if caller and caller.sees(served.name)]
-    base: dict[str, Any] = {"caller": caller, "names": names, "served": None, "tab": None, "path": request.url.path}
+    base: dict[str, Any] = {"asker": caller, "names": names, "served": None, "tab": None, "path": request.url.path}
     base["keyed"] = request.app.state.access.keys is not None
     return HTMLResponse(_templates.get_template(f"{name}.html").render({**base, **values}), status)
 
@@ -133,10 +145,18 @@ def _label(view: Any, code: str) -> str:
 def image(request: Request, served: Read, image: str) -> HTMLResponse:
     """One image: how sure each attribute is, what people said, what resembles it."""
     found = image_detail(served, image)
-    view = served.view()
     rank = {"accepted": 0, "tentative": 1, "rejected": 2, "unknown": 3}
-    shown = sorted(cells(served, view, found.id), key=lambda c: (rank[c.band], -(c.confidence or 0), c.label))
-    return page("image", request, served=served, tab="", image=found, cells=shown, alike=alike(served, view))
+    shown = sorted(found.cells, key=lambda c: (rank[c.band], -(c.confidence or 0), c.label))
+    likely = [c for c in shown if c.band in ("accepted", "tentative")]
+    rest = shown[len(likely) :]
+    facts = [(title, _fact(found.facts.get(name))) for name, title in FACTS if found.facts.get(name) is not None]
+    return page("image", request, served=served, tab="", image=found, likely=likely, rest=rest, facts=facts)
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 @router.get("/c/{collection}/columns")
@@ -145,10 +165,53 @@ def columns(request: Request, served: Read) -> HTMLResponse:
     return page("columns", request, served=served, tab="columns", columns=served.collection.columns())
 
 
-def _simple(name: str, tab: str) -> None:
-    @router.get(f"/c/{{collection}}/{tab}", name=name)
-    def shown(request: Request, served: Read) -> HTMLResponse:
-        return page(name, request, served=served, tab=tab)
+@router.get("/c/{collection}/columns/{code}")
+def column(request: Request, served: Read, code: str) -> HTMLResponse:
+    """One column: its histogram, band edges and labels."""
+    found = column_detail(served, code)
+    return page("column", request, served=served, tab="columns", column=found, history=history(served, code))
 
 
-__all__ = ["Served", "caller_of", "page", "problem_page", "router"]
+@router.get("/c/{collection}/vocabulary")
+def vocabulary(request: Request, served: Read) -> HTMLResponse:
+    """The vocabulary, to be edited, and a phrase to be tried out."""
+    return page("vocabulary", request, served=served, tab="vocabulary", vocabulary=current_vocabulary(served))
+
+
+@router.get("/c/{collection}/review")
+def review(request: Request, served: Read) -> HTMLResponse:
+    """What a person should look at."""
+    found = served.collection.review(limit=24)
+    groups = [(KINDS[kind], n, [i for i in found.items if i.kind == kind]) for kind, n in found.counts.items() if n]
+    failing = [control for control in found.controls if control.failing]
+    return page("review", request, served=served, tab="review", groups=groups, failing=failing)
+
+
+@router.get("/c/{collection}/feedback")
+def feedback(request: Request, served: Read) -> HTMLResponse:
+    """How answers fare with people, day by day and by variant."""
+    photos = served.collection
+    experiments = [photos.experiment(record.name) for record in photos.experiments()]
+    more = {"metrics": photos.metrics(), "events": photos.events(20), "weights": photos.weights()[-1:]}
+    view = served.view()
+    paths = {event.image: str(view.paths[view.places[event.image]]) for event in more["events"] if event.image in view.places}
+    return page("feedback", request, served=served, tab="feedback", experiments=experiments, paths=paths, **more)
+
+
+@router.get("/c/{collection}/models")
+def models(request: Request, served: Read) -> HTMLResponse:
+    """The encoder in use, and what its columns are worth."""
+    photos = served.collection
+    summaries = photos.columns()
+    states = Counter(summary.state for summary in summaries)
+    try:
+        evaluation = photos.evaluate()
+    except UsageError:
+        evaluation = []
+    return page(
+        "models", request, served=served, tab="models", info=photos.info(), states=states, evaluation=evaluation,
+        labels={s.code: s.label for s in summaries},
+    )  # fmt: skip
+
+
+__all__ = ["page", "problem_page", "router"]

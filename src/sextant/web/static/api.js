@@ -4,6 +4,12 @@ export const collection = document.body.dataset.collection || "";
 export const base = `/api/v1/collections/${encodeURIComponent(collection)}`;
 const scopes = (document.body.dataset.scopes || "").split(" ");
 
+let visitor = localStorage.getItem("visitor");
+if (!visitor) {
+  visitor = [...crypto.getRandomValues(new Uint8Array(12))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  localStorage.setItem("visitor", visitor);
+}
+
 export const may = (scope) => scopes.includes(scope);
 
 for (const element of document.querySelectorAll("[data-scope]")) {
@@ -25,7 +31,7 @@ export async function ask(path, { method = "GET", body, signal, query } = {}) {
       if (one !== undefined && one !== null && one !== "") address.searchParams.append(name, one);
     }
   }
-  const options = { method, signal, headers: { Accept: "application/json" } };
+  const options = { method, signal, headers: { Accept: "application/json", "X-Sextant-Visitor": visitor } };
   if (body instanceof FormData) options.body = body;
   else if (body !== undefined) {
     options.body = JSON.stringify(body);

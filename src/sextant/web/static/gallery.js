@@ -22,7 +22,7 @@ async function part(offset, limit, signal) {
     let cursor = found && offset ? found.cursors.get(offset) : undefined;
     if (offset && !cursor) return { items: [], total: found.total };
     const answer = await ask("/search", { query: { ...asked, limit, cursor }, signal });
-    if (!offset) found = { ...answer, cursors: new Map() };
+    if (!offset) found = { ...answer, cursors: new Map(), question: asked };
     if (answer.next) found.cursors.set(offset + answer.hits.length, answer.next);
     return { items: answer.hits, total: answer.next ? Math.max(answer.total, offset + answer.hits.length + 1) : offset + answer.hits.length };
   }
@@ -35,11 +35,11 @@ async function part(offset, limit, signal) {
 const grid = new Grid(at("grid"), {
   fetchPart: (offset, limit) => part(offset, limit),
   fill,
-  onKey: (event, item) => {
+  onKey: (event, item, place) => {
     if (!item) return false;
-    if (event.key === " " || event.key === "x") picks.toggle(item);
+    if (event.key === " " || event.key === "x") pick(item, place);
     else if (event.key === "w" && found?.query) why(item, found);
-    else if ((event.key === "+" || event.key === "-") && found?.query) judge(item, event.key === "+");
+    else if ((event.key === "+" || event.key === "-") && found?.query) judge(item, event.key === "+", place);
     else return false;
     return true;
   },
@@ -51,39 +51,58 @@ function fill(tile, item, place) {
   const link = make("a", { href: pageOf(item.id), class: "picture", "aria-label": `${item.name}${picked ? ", picked" : ""}` },
     make("img", { src: thumbOf(item.id), alt: "", loading: "lazy", decoding: "async", draggable: "false" }));
   link.addEventListener("click", () => event_("click", item, place));
-  const pick = make("button", { type: "button", class: "pick", "aria-pressed": String(picked), title: picked ? "Put back" : "Pick", "aria-label": `${picked ? "Put back" : "Pick"} ${item.name}`, tabindex: "-1", onclick: () => picks.toggle(item) },
+  const picker = make("button", { type: "button", class: "pick", "aria-pressed": String(picked), title: picked ? "Put back" : "Pick", "aria-label": `${picked ? "Put back" : "Pick"} ${item.name}`, tabindex: "-1", onclick: () => pick(item, place) },
     make("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, make("path", { d: "M3.5 8.5 6.5 11.5 12.5 4.5" })));
   const foot = make("p", { class: "foot" }, make("span", { class: "name", title: item.path }, item.name));
   if (found?.query) {
     foot.append(badge(item.confidence, found.state, item.band));
     if (item.folded.length) link.append(make("span", { class: "folded", title: `stands for ${amount(item.folded.length, "near-duplicate")}` }, `+${item.folded.length}`));
-    tile.append(link, pick, verdicts(item), foot);
+    tile.append(link, picker, verdicts(item, place), foot);
   } else {
     if (found?.code) foot.append(badge(item.confidences[found.code], null));
-    tile.append(link, pick, foot);
+    tile.append(link, picker, foot);
   }
 }
 
-function verdicts(item) {
-  const one = (good) => make("button", { type: "button", tabindex: "-1", "aria-label": good ? `Good answer: ${item.name}` : `Bad answer: ${item.name}`, title: good ? "A good answer" : "A bad answer", "aria-pressed": String(item.verdict === good), onclick: () => judge(item, good) },
+function verdicts(item, place) {
+  const one = (good) => make("button", { type: "button", tabindex: "-1", "aria-label": good ? `Good answer: ${item.name}` : `Bad answer: ${item.name}`, title: good ? "A good answer" : "A bad answer", "aria-pressed": String(item.verdict === good), onclick: () => judge(item, good, place) },
     make("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, make("path", { d: good ? "M8 3v10M3.5 8h9" : "M3.5 8h9" })));
   const reason = make("button", { type: "button", tabindex: "-1", class: "why", "aria-label": `Why is ${item.name} here?`, title: "Why is this here?", onclick: () => why(item, found) }, "why");
   return make("div", { class: "verdicts" }, reason, ...(may("label") ? [one(true), one(false)] : []));
 }
 
-async function event_(kind, item, place, more = {}) {
-  if (!found?.impression) return;
-  await ask("/feedback", { method: "POST", body: { kind, image: item.id, impression: found.impression, rank: place, ...more } }).catch(() => {});
+/** The number under which the server knows that these hits were shown; told once somebody looks at them for a while. */
+async function impression(upTo = 60) {
+  if (!found?.query || !may("label")) return null;
+  const seen = Math.max(60, Math.ceil(upTo / 60) * 60);
+  found.shown ||= new Map();
+  if (!found.shown.has(seen)) {
+    const body = { asked: { ...found.question, where: found.question.where || null }, shown: Math.min(1000, seen) };
+    found.shown.set(seen, ask("/impressions", { method: "POST", body }).then((kept) => kept.impression).catch(() => null));
+  }
+  return found.shown.get(seen);
 }
 
-async function judge(item, good) {
+async function event_(kind, item, place) {
+  const seen = await impression(place + 1);
+  if (seen) await ask("/feedback", { method: "POST", body: { kind, image: item.id, impression: seen } }).catch(() => {});
+}
+
+async function judge(item, good, place) {
   await trying(async () => {
-    await ask("/feedback", { method: "POST", body: { kind: good ? "up" : "down", image: item.id, impression: found.impression, query: found.query } });
+    const seen = await impression(place + 1);
+    await ask("/feedback", { method: "POST", body: { kind: good ? "up" : "down", image: item.id, impression: seen } });
     item.verdict = good;
-    grid.tiles.forEach((_, place) => grid.items.get(place) === item && grid.paint(place));
+    grid.paint(place);
     notice(good ? "Noted as a good answer." : "Noted as a bad answer.");
   });
 }
+
+function pick(item, place) {
+  if (picks.toggle(item)) event_("picked", item, place);
+}
+
+const looked = later(() => impression(), 1500);
 
 function tell(total) {
   at("nothing").hidden = true;
@@ -93,7 +112,7 @@ function tell(total) {
     return;
   }
   const { likely, state, hints } = found;
-  said.replaceChildren(found.nothing ? "Nothing here. " : `${amount(likely, "picture")} likely. `,
+  said.replaceChildren(found.nothing ? "Nothing here. " : `${thousands(likely)}${found.more_likely ? " or more" : ""} ${likely === 1 ? "picture is" : "pictures are"} likely. `,
     make("span", { class: "soft" }, state === "prior" ? "Confidences are a prior: nobody has labelled this phrase." : state === "uncalibrated" ? "Uncalibrated: trust the order alone." : ""));
   if (found.nothing) nothing(`Nothing here is likely to show “${found.query}”.`, hints.filter((h) => !h.startsWith("nothing here")), total);
   else if (hints.length) said.append(make("span", { class: "hint" }, hints.join(" · ")));
@@ -119,7 +138,7 @@ async function run({ keep = false } = {}) {
   }
   if (!keep) history.replaceState(null, "", address);
   document.title = `${q.value.trim() || "Gallery"} · ${collection}`;
-  sort.disabled = Boolean(q.value.trim());
+  sort.hidden = Boolean(q.value.trim());
   at("clear-rule").hidden = !where.value.trim();
   try {
     const first = await part(0, 120, signal);
@@ -128,6 +147,7 @@ async function run({ keep = false } = {}) {
     grid.reset(first.total, first.items);
     document.documentElement.dataset.settled = String(Date.now());
     tell(first.total);
+    if (found.query) looked();
     filters.show(question());
   } catch (error) {
     if (error.name === "AbortError") return;

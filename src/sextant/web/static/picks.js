@@ -19,9 +19,11 @@ export class Picks {
 
   toggle(item) {
     const { q, where } = this.context();
-    if (this.held.has(item.id)) this.held.delete(item.id);
+    const held = this.held.has(item.id);
+    if (held) this.held.delete(item.id);
     else this.held.set(item.id, { name: item.name, query: q, rule: where, confidence: item.confidence ?? null });
     this.keep();
+    return !held;
   }
 
   keep() {
