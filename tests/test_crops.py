@@ -14,6 +14,7 @@ from fakes import COLOURS, FakeEncoder, opened, picture
 from sextant import crops
 from sextant.background import background_prompts
 from sextant.collection import Collection
+from sextant.errors import UsageError
 from sextant.maths import mixture
 from sextant.types import Progress
 
@@ -173,3 +174,28 @@ def test_parts_are_no_encoder_and_go_with_theirs(archive: Collection) -> None:
     assert len(crops.background(archive)[0]) == 80
     archive.store.drop_encoder("fake@1")
     assert not crops.exist(archive)
+
+
+class Sigmoid(FakeEncoder):
+    """As trained with a sigmoid: its logits do not float from image to image, and no background is taken off."""
+
+    name, logit_bias = "sigmoid", -10.0
+
+
+def test_a_search_looks_at_parts_when_asked_to(archive: Collection) -> None:
+    pictures = archive.folder / "p"
+    (other := archive.folder / "other").mkdir()
+    archive = opened(other, Sigmoid())
+    archive.add(pictures)
+    with pytest.raises(UsageError, match="sextant crops"):
+        archive.search("red", parts=True)
+    crops.add(archive)
+
+    def right(parts: bool) -> int:
+        found = archive.search("red", limit=12, parts=parts, expand=False)
+        return sum(int(Path(hit.path).stem) < 12 for hit in found.hits)
+
+    assert right(parts=False) <= 4
+    assert right(parts=True) >= 10
+    absent = archive.search("orange", limit=1, parts=True, expand=False).hits[0]
+    assert absent.confidence is not None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fakes import many, opened, pictures, vocabulary
-from sextant import question, search
+from sextant import question
 from sextant.collection import Collection
 from sextant.errors import VocabularyError
 from sextant.maths import calibration as curves
@@ -109,7 +109,7 @@ def test_the_margin_is_the_best_positive_less_the_best_negative(photos: Collecti
 def test_any_rows_can_be_judged_once_it_is_fitted(photos: Collection) -> None:
     answer = judged(photos, "red + green - blue", expand=True)
     view, rows = photos.view(), np.array([3, 17, 40])
-    exact = search.exact(photos, view, rows, answer.directions, answer.logits)
+    exact = answer.exact(rows)
     score, confidence = answer.judge.judged(exact, view.background[rows])
     np.testing.assert_allclose(score, answer.score[rows], atol=1e-3)
     np.testing.assert_allclose(confidence, answer.confidence[rows], atol=1e-4)

@@ -445,6 +445,7 @@ class Collection(Edges):
         fold: bool | float = False,
         diversity: float = 0.0,
         facets: Sequence[str] = (),
+        parts: bool = False,
     ) -> SearchResult:
         """The images most likely to show what is asked, best first; `where` is a rule that every hit satisfies.
 
@@ -452,8 +453,9 @@ class Collection(Edges):
         prior as those of unlabelled columns; `threshold` leaves out hits below one. `expand` also asks in the words of
         the expansion dictionary, `words` joins what tags and descriptions say. `image` is a picture to resemble as
         well, by a share of `likeness`. `fold` shows one of several near-duplicates, `diversity` above 0 prefers hits
-        that differ; `facets` names what the likely images are counted by. When nothing here is likely to show what is
-        asked, the hints say so. What was asked is remembered in the history.
+        that differ; `facets` names what the likely images are counted by; `parts` looks at parts of pictures too, where
+        `crops` made them. When nothing here is likely to show what is asked, the hints say so. What was asked is
+        remembered in the history.
         """
         options = finding.Options(
             negatives=negatives,
@@ -467,6 +469,7 @@ class Collection(Edges):
             fold=fold,
             diversity=diversity,
             facets=facets,
+            parts=parts,
         )
         from sextant import history
 

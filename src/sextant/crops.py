@@ -19,13 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sextant import ingest, tables
+from sextant import ingest, search, tables
 from sextant.background import background_prompts
 from sextant.edges import Edges
 from sextant.embedding import encode
 from sextant.errors import ImageError
 from sextant.maths.logits import logit_matrix
 from sextant.types import Encoder, Floats, PreparingEncoder, Progress, Skipped
+from sextant.view import View
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -222,6 +223,20 @@ def best(edges: Edges, directions: Floats) -> Best:
         return Best(every, cosines, parts)
 
     return tables.steadily(read)
+
+
+def logits(edges: Edges, view: View, directions: Floats) -> tuple[Floats, Floats]:
+    """Logits (n, k) of the best of every image of a view and its parts, and the background (n,) to compare them with.
+
+    An image without parts counts by the whole, against its own background.
+    """
+    scale, bias = edges.scale
+    found = best(edges, directions)
+    ids, own = background(edges)
+    among = search.rows_of(view, ids)
+    beside = np.where(among >= 0, search.taken(own[:, None], among)[:, 0], view.background)
+    table = np.asarray(scale * found.cosines.astype(np.float64) + bias, np.float32)
+    return search.taken(table, search.rows_of(view, found.ids)), np.asarray(beside, np.float32)
 
 
 def background(edges: Edges) -> tuple[pa.Array, Floats]:

@@ -138,8 +138,8 @@ def _column(edges: Edges, view: View, row: int, code: str) -> Explanation:
 def _query(edges: Edges, view: View, row: int, text: str) -> Explanation:
     asked = question.question(edges, text)
     answer = question.answer(edges, view, asked)
-    table = search.exact(edges, view, np.array([row]), answer.directions, answer.logits)
-    _, confidence = answer.judge.judged(table, view.background[[row]])
+    table = answer.exact(np.array([row]))
+    _, confidence = answer.judge.judged(table, answer.background[[row]])
     usable = bool(np.isfinite(table).all())
     case = _Case(
         asked=text,

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sextant import embedding, facets, question
+from sextant import crops, embedding, facets, question
 from sextant import search as ranking
 from sextant.edges import Edges
 from sextant.errors import UsageError
 from sextant.maths import diversity, groups, rules
 from sextant.maths import ranking as fusion
-from sextant.question import Answer, Doubles
+from sextant.question import Among, Answer, Doubles
 from sextant.types import Facet, Floats, Hit, SearchResult
 from sextant.view import KINDS, View
 from sextant.vocabulary import Thresholds
@@ -46,7 +46,8 @@ class Options:
     `where` is a rule every hit satisfies, `threshold` a confidence. `expand` also asks in the words of the expansion
     dictionary; `words` joins what people's tags and descriptions say. `image` is a picture that hits should resemble
     too, by a share of `likeness`. `fold` shows one of several near-duplicates, by a cosine where it is a number;
-    `diversity` from 0, the plain order, to 1 prefers hits that differ. `facets` names what likely hits are counted by.
+    `diversity` from 0, the plain order, to 1 prefers hits that differ. `facets` names what likely hits are counted by;
+    `parts` also looks at parts of every picture, for small things.
     """
 
     negatives: Sequence[str] = ()
@@ -60,6 +61,7 @@ class Options:
     fold: bool | float = False
     diversity: float = 0.0
     facets: Sequence[str] = ()
+    parts: bool = False
 
     def __post_init__(self) -> None:
         if self.limit < 1:
@@ -80,8 +82,8 @@ def search(edges: Edges, text: str, options: Options) -> SearchResult:
     asked = question.question(edges, text, options.negatives, expand=options.expand)
     view, chosen = _where(edges, options.where)
     chosen &= ~view.out_of_sight
-    found = question.answer(edges, view, asked)
     said = _said(edges, view, asked, chosen) if options.words else np.zeros(0, np.intp)
+    found = question.answer(edges, view, asked, _among(chosen, said, options), parts=_parts(edges, options))
     best = ranking.candidates(found.score, 1, chosen)
     top = float(found.confidence[best].max()) if len(best) else None
     chosen &= found.confidence >= options.threshold - SLACK  # a rough cut, made again to the last bit
@@ -152,6 +154,19 @@ def _picture(edges: Edges, view: View, image: str) -> tuple[str, Floats]:
     return embedding.embed_file(path, edges.encoder())
 
 
+def _among(chosen: NDArray[np.bool_], said: Rows, options: Options) -> Among | None:
+    """What an index may be asked for; None where every image counts."""
+    if options.facets or options.image is not None:
+        return None
+    return Among(max(_pool(options), 1), None if chosen.all() else chosen, said)
+
+
+def _parts(edges: Edges, options: Options) -> bool:
+    if options.parts and not crops.exist(edges):
+        raise UsageError("no picture has parts yet: make them with sextant crops, then search with --parts")
+    return options.parts
+
+
 def _said(edges: Edges, view: View, asked: question.Question, chosen: NDArray[np.bool_]) -> Rows:
     """The rows whose tags or descriptions say what is asked, best first; none where something is to be absent."""
     if asked.phrasing.negatives:
@@ -184,8 +199,8 @@ def _ranked(edges: Edges, view: View, found: Answer, said: Rows, chosen: NDArray
     every = found.score if options.image is None else _resembling(edges, view, found, chosen, options)
     rows = _best(every, view, chosen, limit)
     rows = np.union1d(rows, said[chosen[said]])
-    table = ranking.exact(edges, view, rows, found.directions, found.logits)
-    score, confidence = found.judge.judged(table, view.background[rows])
+    table = found.exact(rows)
+    score, confidence = found.judge.judged(table, found.background[rows])
     order = ranking.order(score if options.image is None else every[rows], view.ids.take(pa.array(rows)))
     if len(said):
         place = {row: k for k, row in enumerate(rows.tolist())}

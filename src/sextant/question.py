@@ -2,13 +2,14 @@
 
 Every term is read as a column that nobody has labelled, by the same prior. A term may be said in several ways
 (variants): an image counts by a mean of their odds, each brought to the level of the term and lowered by its weight.
-Several terms must all hold, and no negative may: their probabilities are multiplied as if they were independent. Knows nothing
-of filters, ranks or people's words.
+Several terms must all hold, and no negative may: their probabilities are multiplied as if they were independent. Knows
+nothing of filters, ranks or people's words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sextant import expansion, phrasing, prior, search
+from sextant import crops, expansion, nearest, phrasing, prior, search
 from sextant.edges import Edges
 from sextant.expansion import Expansions, Variant
 from sextant.maths import calibration as curves
@@ -26,6 +27,7 @@ from sextant.types import Floats
 from sextant.view import View
 
 Doubles = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
 VARIANTS = 10
 PARTS = 0.5
@@ -34,7 +36,10 @@ AGREEMENT = 4.0
 """How far the variants of a term must agree: 1 takes the mean of their odds, infinity the mean of their log-odds."""
 LEVEL_ROWS = 2000
 """Images that say where a phrase's own level lies."""
+DEPTH, LEAST_DEPTH, NEGATIVES_DEEPER = 4, 200, 4
+"""Rows an index is asked for, a hit that is wanted and at least; and how many times more where some may be excluded."""
 UNLABELLED = "prior of columns that nobody has labelled"
+UNLABELLED_PARTS = "the same for the best of an image and its parts"
 EXPANSIONS = "expansions.yaml"
 
 
@@ -217,22 +222,89 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A question judged over a view: `score` to rank by and `confidence`, both (n,); `logits` (n, k) of its texts."""
+    """A question judged over a view: `score` to rank by and `confidence`, both (n,), NaN where nobody looked.
+
+    `logits` (m, k) of its texts are those of `rows` (m,) of the view; `background` (n,) is what they are compared with.
+    """
 
     judge: Judge
-    directions: Floats
     logits: Floats
+    rows: Rows
+    background: Floats
     score: Doubles
     confidence: Doubles
+    finish: Callable[[Rows], Floats] | None = None
+
+    def exact(self, rows: Rows) -> Floats:
+        """The logits (m, k) of some rows that were looked at, to the last bit."""
+        return self.logits[np.searchsorted(self.rows, rows)] if self.finish is None else self.finish(rows)
 
 
-def answer(edges: Edges, view: View, asked: Question) -> Answer:
-    """The question judged for every image of a view."""
+@dataclass(frozen=True, slots=True)
+class Among:
+    """That only the best `limit` of the rows `allowed` (n,) are wanted, and `also` some: an index may find them."""
+
+    limit: int
+    allowed: NDArray[np.bool_] | None
+    also: Rows
+
+
+def answer(edges: Edges, view: View, asked: Question, among: Among | None = None, *, parts: bool = False) -> Answer:
+    """The question judged for every image of a view; `among` allows an index to look at the likely ones alone.
+
+    With `parts` an image counts by the best of itself and its parts, where those were embedded.
+    """
     directions = edges.phrases()(asked.texts)
+    if parts:
+        return _by_parts(edges, view, asked, directions)
+    near = nearest.near(edges, view) if among is not None else None
+    if near is not None and among is not None:
+        return _by_index(near, unlabelled(edges, view), view, asked, directions, among)
     found = search.logits(edges, view, directions)
     judge = Judge(asked, unlabelled(edges, view), found, view.background)
     score, confidence = judge.judged(found, view.background)
-    return Answer(judge, directions, found, score, confidence)
+
+    def finish(rows: Rows) -> Floats:
+        return search.exact(edges, view, rows, directions, found)
+
+    return Answer(judge, found, np.arange(len(view)), view.background, score, confidence, finish)
+
+
+def _by_parts(edges: Edges, view: View, asked: Question, directions: Floats) -> Answer:
+    found, background = crops.logits(edges, view, directions)
+    judge = Judge(asked, _of_parts(edges, view), found, background)
+    score, confidence = judge.judged(found, background)
+    return Answer(judge, found, np.arange(len(view)), background, score, confidence)
+
+
+def _by_index(
+    near: nearest.Near,
+    known: prior.Unlabelled,
+    view: View,
+    asked: Question,
+    directions: Floats,
+    among: Among,
+) -> Answer:
+    """The same for the rows that an index finds likely; the curves come from the sample that stands for all."""
+    judge = Judge(asked, known, near.sample_logits(directions), near.sample.background)
+    weight = known.card.weight if known.known and known.card.native is None else 0.0
+    wanted = np.stack([near.evidence(row, weight) for row in _likely(judge, directions)])
+    deeper = NEGATIVES_DEEPER if judge.negatives else 1
+    rows = near.candidates(wanted, deeper * max(LEAST_DEPTH, DEPTH * among.limit), among.allowed)
+    rows = np.union1d(rows, near.with_vector(among.also))
+    table = near.logits(rows, directions)
+    score, confidence = np.full((2, len(view)), np.nan)
+    score[rows], confidence[rows] = judge.judged(table, view.background[rows])
+    return Answer(judge, table, rows, view.background, score, confidence)
+
+
+def _likely(judge: Judge, directions: Floats) -> list[Floats]:
+    """Directions near which the answer lies: of each term alone and with its variants and parts, and of all terms."""
+    found = []
+    for term in judge.positives:
+        found += [directions[term.columns[0]], directions[np.r_[term.columns, term.parts]].mean(axis=0)]
+    own = [directions[term.columns[0]] for term in judge.positives]
+    return [*found, np.mean(own, axis=0)] if len(own) > 1 else found
 
 
 def score(edges: Edges, view: View, text: str) -> Doubles:
@@ -243,10 +315,23 @@ def score(edges: Edges, view: View, text: str) -> Doubles:
     return kept[text]
 
 
+def _of_parts(edges: Edges, view: View) -> prior.Unlabelled:
+    """The same for the best of an image and its parts: six looks come to more than one, whatever they show."""
+    if UNLABELLED_PARTS not in view.memo:
+        from sextant.maths import mixture
+
+        known = copy(unlabelled(edges, view))
+        logits = crops.background_logits(edges)
+        if known.known and len(logits) >= mixture.LEAST_IMAGES:
+            known.level = mixture.background_level(logits, known.card.weight)
+        view.memo[UNLABELLED_PARTS] = known
+    kept: prior.Unlabelled = view.memo[UNLABELLED_PARTS]
+    return kept
+
+
 def unlabelled(edges: Edges, view: View) -> prior.Unlabelled:
     """What is known of columns that nobody has labelled, kept as long as the view lasts."""
     if UNLABELLED not in view.memo:
         view.memo[UNLABELLED] = prior.Unlabelled(edges)
     kept: prior.Unlabelled = view.memo[UNLABELLED]
     return kept
-

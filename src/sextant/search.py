@@ -35,7 +35,7 @@ def logits(edges: Edges, view: View, directions: Floats) -> Floats:
     found = kept.matrix @ np.asarray(directions, np.float32).T
     found *= np.float32(scale)
     found += np.float32(bias)
-    return _taken(found, kept.place)
+    return taken(found, kept.place)
 
 
 def exact(edges: Edges, view: View, rows: NDArray[np.intp], directions: Floats, found: Floats) -> Floats:
@@ -44,7 +44,7 @@ def exact(edges: Edges, view: View, rows: NDArray[np.intp], directions: Floats, 
     if kept is None:
         return found[rows]
     scale, bias = edges.scale
-    own = _taken(kept.matrix, kept.place[rows])
+    own = taken(kept.matrix, kept.place[rows])
     return maths.logit_matrix(own, np.asarray(directions, np.float32), scale=scale, bias=bias)
 
 
@@ -52,11 +52,11 @@ def vectors_of(edges: Edges, view: View, rows: NDArray[np.intp]) -> Floats:
     """The vectors (m, dim) of some rows of a view; NaN for an image that has none."""
     kept = resident(edges, view)
     if kept is not None:
-        return _taken(kept.matrix, kept.place[rows])
+        return taken(kept.matrix, kept.place[rows])
     wanted = view.ids.take(pa.array(rows))
     ids, found = edges.vectors.some(wanted.to_pylist())
     place = pc.fill_null(pc.index_in(wanted, value_set=pa.array(ids, pa.string())), -1)
-    return _taken(found, np.asarray(place.to_numpy(), np.intp))
+    return taken(found, np.asarray(place.to_numpy(), np.intp))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +91,22 @@ def streamed(edges: Edges, view: View, directions: Floats) -> Floats:
         for names, rows in edges.vectors.batches():
             ids += names
             pieces.append(maths.logit_matrix(rows, wanted, scale=scale, bias=bias))
-        return _taken(np.concatenate(pieces), _places(view, ids))
+        return taken(np.concatenate(pieces), _places(view, ids))
 
     return steadily(read)
 
 
 def _places(view: View, ids: list[str]) -> NDArray[np.intp]:
-    found = pc.index_in(view.ids, value_set=pa.array(ids, pa.string()))
+    return rows_of(view, pa.array(ids, pa.string()))
+
+
+def rows_of(view: View, ids: pa.Array) -> NDArray[np.intp]:
+    """The place among `ids` of every image of a view; -1 for none."""
+    found = pc.index_in(view.ids, value_set=ids)
     return np.asarray(pc.fill_null(found, -1).to_numpy(), np.intp)
 
 
-def _taken(table: Floats, place: NDArray[np.intp]) -> Floats:
+def taken(table: Floats, place: NDArray[np.intp]) -> Floats:
     """Rows of a table (rows, k) by place; NaN where there is none."""
     if not len(table):
         return np.full((len(place), table.shape[1]), np.nan, np.float32)
@@ -128,7 +133,8 @@ def candidates(
     if len(rows) <= limit:
         return rows
     cut = np.partition(scores[rows], len(rows) - limit)[len(rows) - limit]
-    return rows[scores[rows] >= cut - slack]  # every tie with the last, for the ids to decide
+    near: NDArray[np.intp] = rows[scores[rows] >= cut - slack]  # every tie with the last, for the ids to decide
+    return near
 
 
 def order(scores: NDArray[np.float64], ids: pa.Array) -> NDArray[np.intp]:

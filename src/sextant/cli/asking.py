@@ -171,6 +171,7 @@ def folding(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="D",
     help="Prefer hits that differ; 0 is the plain order.",
 )
+@click.option("--parts", is_flag=True, help="Look at parts of every picture too, for small things; see `crops`.")
 @click.option("--facet", "facets", metavar="NAME", multiple=True, help="Count the likely images by this; repeatable.")
 @ranked
 @paths_options
