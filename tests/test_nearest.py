@@ -95,3 +95,10 @@ def test_nothing_here_is_said_by_an_index_too(both: tuple[Collection, Collection
     hints = [photos.search("zebra crossing of wool", limit=3, expand=False).hints for photos in both]
     assert any("nothing here" in hint for hint in hints[0])
     assert any("nothing here" in hint for hint in hints[1])
+
+
+def test_pictures_like_one_are_found_by_the_index(both: tuple[Collection, Collection]) -> None:
+    for options in ({}, {"where": "name like '%3.jpg'"}):
+        exact, fast = (photos.similar("p/00087.jpg", limit=10, **options) for photos in both)
+        assert "p/00087.jpg" not in paths(fast)
+        assert len(set(paths(exact)) & set(paths(fast))) >= 9

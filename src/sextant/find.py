@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sextant import crops, embedding, facets, question
+from sextant import crops, embedding, facets, nearest, question
 from sextant import search as ranking
 from sextant.edges import Edges
 from sextant.errors import UsageError
@@ -108,11 +108,9 @@ def similar(edges: Edges, image: str, *, limit: int, where: str | None, fold: bo
     view, chosen = _where(edges, where)
     chosen &= ~view.out_of_sight
     found, vector = _picture(edges, view, image)
-    logits = ranking.logits(edges, view, vector[None, :])
-    if found in view.places:
-        chosen[view.places[found]] = False
-    rows = _best(logits[:, 0].astype(np.float64), view, chosen, _pool(options))
-    values = ranking.exact(edges, view, rows, vector[None, :], logits)[:, 0]
+    rows, values = _alike_to(edges, view, vector[None, :], chosen, _pool(options) + 1)
+    itself = rows == view.places.get(found, -1)
+    rows, values = rows[~itself], values[~itself]
     order = ranking.order(values.astype(np.float64), view.ids.take(pa.array(rows)))
     places, folded = _folded(edges, view, rows[order], options)
     rows, values = rows[order][places], values[order][places]
@@ -130,6 +128,19 @@ def similar(edges: Edges, image: str, *, limit: int, where: str | None, fold: bo
         for row, value in zip(rows.tolist(), values.tolist(), strict=True)
     )
     return SearchResult(image, "likeness", hits, () if hits else tuple(_hints(view, where, None)))
+
+
+def _alike_to(
+    edges: Edges, view: View, direction: Floats, chosen: NDArray[np.bool_], limit: int
+) -> tuple[Rows, Floats]:
+    """The chosen rows nearest to a direction (1, dim), unordered and a few more than wanted, with their logits (m,)."""
+    near = nearest.near(edges, view)
+    if near is not None:
+        rows = near.candidates(direction, limit, None if chosen.all() else chosen)
+        return rows, near.logits(rows, direction)[:, 0]
+    logits = ranking.logits(edges, view, direction)
+    rows = _best(logits[:, 0].astype(np.float64), view, chosen, limit)
+    return rows, ranking.exact(edges, view, rows, direction, logits)[:, 0]
 
 
 def _where(edges: Edges, where: str | None) -> tuple[View, NDArray[np.bool_]]:
