@@ -270,14 +270,15 @@ def test_both_towers_come_back_from_the_bundle(encoder: OnnxEncoder, training: N
         warnings.simplefilter("ignore")  # torch's own, at import
         torch = pytest.importorskip("torch")
         pytest.importorskip("onnx")
-        import mini_load
         import mini_words
     from tokenizers import Tokenizer
+
+    from sextant.train import mini_graph
 
     tokenizer = Tokenizer.from_file(str(BUNDLE / "tokenizer.json"))
     tokenizer.enable_truncation(mini_words.CONTEXT)
     tokenizer.enable_padding(pad_id=0, pad_token=mini_words.PAD, length=mini_words.CONTEXT)
-    model = mini_load.load(BUNDLE)
+    model = mini_graph.load(BUNDLE)
     texts = ["the earth", "a photo of a stapler", "a red rover at the left, on cratered moon ground " * 4, ""]
     pictures = np.random.default_rng(0).normal(size=(3, 3, 96, 96)).astype(np.float32)
     with torch.no_grad():

@@ -27,9 +27,7 @@ import mini_words as words
 import numpy as np
 import torch
 from mini_bundle import retell
-from mini_load import load
 from mini_metrics import average_precisions, hit_rate
-from mini_model import TextualTower
 from mini_pictures import LABELS, PHRASES, PictureSet, facade_set, scene_set
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -41,6 +39,8 @@ from sextant.background import background_prompts
 from sextant.demo import scenes
 from sextant.demo.wording import NAMES
 from sextant.encoder import OnnxEncoder
+from sextant.train.mini_graph import load
+from sextant.train.mini_towers import TextualTower
 
 Rng = np.random.Generator
 MEDIA = ("photograph", "artistic_rendering", "blurred", "dark_frame", "black_and_white", "diagram", "map", "selfie")

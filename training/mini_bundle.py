@@ -10,12 +10,13 @@ from typing import Any
 
 import mini_words as words
 import torch
-from mini_model import Mini, TextualTower, export, export_tower
 from tokenizers import Tokenizer
 
 from sextant import models
 from sextant.encoder import OnnxEncoder
 from sextant.exchange import write_text
+from sextant.train.mini_graph import export, export_tower
+from sextant.train.mini_towers import Mini, TextualTower
 
 DESCRIPTION = (
     "A small image-text pair trained from scratch on the demo's own drawings. It knows the demo's world (space scenes "

@@ -25,7 +25,6 @@ import torch
 from mini_augment import augment
 from mini_bundle import write_bundle
 from mini_metrics import average_precisions, hit_rate
-from mini_model import Mini
 from mini_pictures import LABELS, PHRASES, SIZE, PictureSet, facade_set, scene_set
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -33,6 +32,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from sextant.demo import scenes
+from sextant.train.mini_towers import Mini
 
 Labels = NDArray[np.int8]
 Tokens = NDArray[np.int32]

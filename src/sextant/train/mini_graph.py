@@ -1,4 +1,4 @@
-"""Reads the bundle's ONNX weights back into the torch towers, so that training can go on from what is shipped.
+"""Between the torch towers of `mini` and the ONNX graphs of its bundle: written there, and read back to train on.
 
 Weights come back as they are stored: the large ones rounded to half precision. Two things are lost in the file. The
 batch norms of the visual tower were folded into their convolutions at export: here they are set to change nothing but
@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from mini_model import Mini, TextualTower, VisualTower
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from sextant.train.mini_towers import Mini, TextualTower, VisualTower
+
+_RENAMED = {"embedding": "looked_up", "rows": "embedding"}
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -78,3 +80,47 @@ def _fill_visual(tower: VisualTower, weights: Weights) -> None:
         _set(norm.bias, weights[f"body.{name}.weight_bias"])
         _set(norm.running_mean, np.zeros(norm.num_features, np.float32))
         _set(norm.running_var, np.full(norm.num_features, 1 - norm.eps, np.float32))
+
+
+def export(model: Mini, folder: Path, size: int, context: int) -> None:
+    """Write visual.onnx and textual.onnx with weights in half precision, computed in single."""
+    export_tower(model.visual, torch.zeros(2, 3, size, size), folder / "visual.onnx", "image")
+    export_tower(model.textual, torch.ones(2, context, dtype=torch.int32), folder / "textual.onnx", "text")
+
+
+def export_tower(tower: nn.Module, example: Tensor, path: Path, source: str) -> None:
+    """Write one tower, whose input is called `source`; its batch norms end up inside its convolutions."""
+    count = torch.export.Dim("n", min=1, max=65_536)
+    torch.onnx.export(
+        tower.eval(), (example,), path, input_names=[source], output_names=["rows"],
+        dynamic_shapes=({0: count},), dynamo=True, external_data=False, verbose=False, opset_version=18,
+    )  # fmt: skip
+    onnx.save(_halve_weights(onnx.load(path)), path)
+
+
+def _halve_weights(graph_file: onnx.ModelProto) -> onnx.ModelProto:
+    """Store large float32 weights as float16 with a cast in front: half the file, same arithmetic at run time."""
+    graph = graph_file.graph
+    casts = []
+    for weight in list(graph.initializer):
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < 1024:
+            continue
+        stored = numpy_helper.from_array(values.astype(np.float16), f"{weight.name}.half")
+        casts.append(helper.make_node("Cast", [stored.name], [weight.name], to=TensorProto.FLOAT))
+        graph.initializer.remove(weight)
+        graph.initializer.append(stored)
+    for node in graph.node:  # the exporter calls the looked-up word pieces "embedding", which the output is to be
+        for names in (node.input, node.output):
+            names[:] = [_RENAMED.get(name, name) for name in names]
+    graph.output[0].name = "embedding"
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.value_info[:]
+    del graph_file.metadata_props[:]
+    for node in graph.node:  # the exporter records source lines and local paths: no business of the bundle
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.checker.check_model(graph_file)
+    return graph_file

@@ -1,4 +1,4 @@
-"""The two towers of `mini` in torch, and their way into ONNX.
+"""The two towers of `mini` in torch.
 
 Pictures (n, 3, s, s) and texts (n, context) become unit rows of one space. `logit = exp(log_scale) · cosine + bias`
 is trained as a log-odds.
@@ -6,19 +6,12 @@ is trained as a log-odds.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
-_RENAMED = {"embedding": "looked_up", "rows": "embedding"}
 
-
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc,unused-ignore]
     """Two 3 × 3 convolutions and a shortcut (He et al. 2016)."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
@@ -32,11 +25,12 @@ class Block(nn.Module):
             self.short = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) to the block's channels and size."""
         y = F.relu(self.first_norm(self.first(x)))
         return F.relu(self.second_norm(self.second(y)) + self.short(x))
 
 
-class VisualTower(nn.Module):
+class VisualTower(nn.Module):  # type: ignore[misc,unused-ignore]
     """A small ResNet whose head sees the mean, the maximum (which keeps small things) and a coarse map of the picture.
 
     The map, 3 × 3 places of a few channels, is what can tell left from right.
@@ -56,6 +50,7 @@ class VisualTower(nn.Module):
         self.head = nn.Linear(2 * inside + 9 * 48, dim)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Pictures (n, 3, s, s), normalised as the card says, to unit rows (n, dim)."""
         x = self.body(image)
         map_ = F.relu(
             F.interpolate(self.places(x), size=(3, 3), mode="area")
@@ -66,7 +61,7 @@ class VisualTower(nn.Module):
         return F.normalize(self.head(self.norm(pooled.float())), dim=-1)
 
 
-class Layer(nn.Module):
+class Layer(nn.Module):  # type: ignore[misc,unused-ignore]
     """One pre-norm transformer layer, written out so that it exports to plain products."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -78,6 +73,7 @@ class Layer(nn.Module):
         self.wide, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(n, t, width) to the same; `mask` (n, t) is 0 or a large negative number."""
         n, t, width = x.shape
         qkv = self.query_key_value(self.norm(x)).reshape(n, t, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
@@ -86,7 +82,7 @@ class Layer(nn.Module):
         return x + self.narrow(F.gelu(self.wide(self.next_norm(x))))
 
 
-class TextualTower(nn.Module):
+class TextualTower(nn.Module):  # type: ignore[misc,unused-ignore]
     """Word pieces through two transformer layers, then a mean in which every piece has a learned say.
 
     The gate is what lets a meaningless word weigh nothing.
@@ -103,6 +99,7 @@ class TextualTower(nn.Module):
         nn.init.normal_(self.pieces.weight, std=0.05)
 
     def forward(self, text: Tensor) -> Tensor:
+        """Token ids (n, context) to unit rows (n, dim)."""
         mask = (text == 0).float() * -1e4
         x = self.pieces(text) + self.places[: text.shape[1]]
         for layer in self.layers:
@@ -112,7 +109,7 @@ class TextualTower(nn.Module):
         return F.normalize(self.head((say[..., None] * x).sum(1)), dim=-1)
 
 
-class Mini(nn.Module):
+class Mini(nn.Module):  # type: ignore[misc,unused-ignore]
     """Both towers, the scale and bias of the attribute logits, and the temperature of the caption loss."""
 
     def __init__(
@@ -124,47 +121,3 @@ class Mini(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(40.0).log())
         self.bias = nn.Parameter(torch.tensor(-8.0))
         self.caption_log_scale = nn.Parameter(torch.tensor(14.0).log())
-
-
-def export(model: Mini, folder: Path, size: int, context: int) -> None:
-    """Write visual.onnx and textual.onnx with weights in half precision, computed in single."""
-    export_tower(model.visual, torch.zeros(2, 3, size, size), folder / "visual.onnx", "image")
-    export_tower(model.textual, torch.ones(2, context, dtype=torch.int32), folder / "textual.onnx", "text")
-
-
-def export_tower(tower: nn.Module, example: Tensor, path: Path, source: str) -> None:
-    """Write one tower, whose input is called `source`; its batch norms end up inside its convolutions."""
-    count = torch.export.Dim("n", min=1, max=65_536)
-    torch.onnx.export(
-        tower.eval(), (example,), path, input_names=[source], output_names=["rows"],
-        dynamic_shapes=({0: count},), dynamo=True, external_data=False, verbose=False, opset_version=18,
-    )  # fmt: skip
-    onnx.save(_halve_weights(onnx.load(path)), path)
-
-
-def _halve_weights(graph_file: onnx.ModelProto) -> onnx.ModelProto:
-    """Store large float32 weights as float16 with a cast in front: half the file, same arithmetic at run time."""
-    graph = graph_file.graph
-    casts = []
-    for weight in list(graph.initializer):
-        values = numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.size < 1024:
-            continue
-        stored = numpy_helper.from_array(values.astype(np.float16), f"{weight.name}.half")
-        casts.append(helper.make_node("Cast", [stored.name], [weight.name], to=TensorProto.FLOAT))
-        graph.initializer.remove(weight)
-        graph.initializer.append(stored)
-    for node in graph.node:  # the exporter calls the looked-up word pieces "embedding", which the output is to be
-        for names in (node.input, node.output):
-            names[:] = [_RENAMED.get(name, name) for name in names]
-    graph.output[0].name = "embedding"
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    del graph.value_info[:]
-    del graph_file.metadata_props[:]
-    for node in graph.node:  # the exporter records source lines and local paths: no business of the bundle
-        del node.metadata_props[:]
-        node.doc_string = ""
-    onnx.checker.check_model(graph_file)
-    return graph_file
