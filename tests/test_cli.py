@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -535,13 +536,24 @@ def test_names_reach_a_table_without_their_power(made: Path, sextant: Run) -> No
 # help
 
 
+def commands(words: tuple[str, ...], command: click.Command) -> Iterator[tuple[str, ...]]:
+    """The words of every command that does something, of a verb and those below it."""
+    if not isinstance(command, click.Group):
+        yield words
+        return
+    for name, below in command.commands.items():
+        yield from commands((*words, name), below)
+
+
 def test_every_verb_has_help_with_examples_that_agrees_with_the_list(sextant: Run) -> None:
     overview = " ".join(sextant("--help").stdout.split())
     for name, verb in VERBS.items():
-        text = sextant(name, "--help").stdout
-        assert verb.summary in text, name
-        assert name == "model" or f"Examples:\n  sextant {name}" in text
+        assert verb.summary in sextant(name, "--help").stdout, name
         assert f"{name} {verb.summary}" in overview
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        for words in commands((name,), command):
+            assert f"Examples:\n  sextant {' '.join(words)}" in sextant(*words, "--help").stdout, words
 
 
 def test_every_option_of_every_verb_has_help(sextant: Run) -> None:
