@@ -320,7 +320,7 @@ EVALUATED = (
 @click.option("--write-baseline", "write", metavar="FILE", type=click.Path(), help="With --golden: keep the figures.")
 @rows_options
 def evaluate(run: Invocation, codes: tuple[str, ...], truth: str | None, golden: str | None, **asked: Any) -> int:
-    """Measure how far confidences can be believed, or how well the search finds.
+    """Measure how far confidences, or the search, can be believed.
 
     Only labels that no fit has seen count: against the collection's own, the fits are repeated without the ones that
     they are judged by. The row * speaks for all attributes together. ECE: mean gap between confidence and how often it

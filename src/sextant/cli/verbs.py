@@ -55,7 +55,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
     "Calibrate": {
         "label": Verb("labelling", "Say of images whether they show an attribute, to calibrate by."),
         "calibrate": Verb("labelling", "Fit confidences to labels, wherever that helps."),
-        "evaluate": Verb("labelling", "Measure how far confidences can be believed."),
+        "evaluate": Verb("labelling", "Measure how far confidences, or the search, can be believed."),
         "compare": Verb("tuning", "Compare settings and methods side by side."),
         "review": Verb("tuning", "List what a person should look at, and why."),
         "tune": Verb("tuning", "Try other settings for one attribute, and keep one."),
