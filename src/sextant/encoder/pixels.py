@@ -29,11 +29,15 @@ class PixelPreparation:
 
     def __call__(self, image: Image.Image) -> Floats:
         """One RGB image of any size to a (3, s, s) float32 array."""
+        return self.normalise(self.square(image))
+
+    def square(self, image: Image.Image) -> NDArray[np.uint8]:
+        """One RGB image of any size to the (s, s, 3) bytes that the network sees, not yet normalised."""
         side = self.card.image_size
         resized = self._resize(image if image.mode == "RGB" else image.convert("RGB"))
         if resized.size != (side, side):
             resized = self._crop(resized)
-        return self.normalise(np.asarray(resized))
+        return np.asarray(resized)
 
     def normalise(self, pixels: NDArray[np.uint8]) -> Floats:
         """(s, s, 3) bytes to a (3, s, s) float32 array."""

@@ -41,7 +41,8 @@ def load(bundle: Path) -> Mini:
     with torch.no_grad():
         model.log_scale.fill_(math.log(card["logit_scale"]))
         model.bias.fill_(card["logit_bias"])
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _weights(path: Path) -> tuple[Weights, list[NDArray[np.float32]]]:
