@@ -62,30 +62,29 @@ def measured(found: Learned) -> dict[str, Any]:
 
 
 def prepared(view: View, shown: Sequence[Impression], events: Sequence[Event]) -> tuple[Lists, Examination]:
-    """Lists with something selected, and how fast attention falls, from a log.
+    """Lists of hits with what was selected of them, and how fast attention falls, from a log.
 
     Answers whose confidences are none (likeness to a picture) are left out; so are images that are gone, whose
     neighbours keep their ranks.
     """
-    chosen = _selected(events)
-    usable = [s for s in shown if s.hits and any(hit["confidence"] is not None for hit in s.hits)]
-    queries: dict[str, int] = {}
-    groups = [queries.setdefault(key_of(s.query), len(queries)) for s in usable]
-    rows = [features.places(view, [hit["id"] for hit in s.hits]) for s in usable]
-    hit_of = [np.array([hit["id"] in chosen.get(s.id, ()) for hit in s.hits], np.float64) for s in usable]
-    looked = _examination(usable, groups, rows, hit_of, len(view))
-    telling = [k for k, selected in enumerate(hit_of) if selected.any()]
-    length = max((len(usable[k].hits) for k in telling), default=0)
-    table = np.full((len(telling), length, len(features.NAMES)), np.nan)
-    rank, selected = np.zeros((len(telling), length), np.intp), np.zeros((len(telling), length))
-    for place, k in enumerate(telling):
-        there = rows[k] >= 0
-        n = int(there.sum())
-        table[place, :n] = features.table(view, usable[k].query, _hits(usable[k].hits, rows[k], there))
-        rank[place, :n] = usable[k].start + 1 + np.flatnonzero(there)
-        selected[place, :n] = hit_of[k][there]
-    lists = Lists(table, rank, selected, np.array([groups[k] for k in telling], np.intp))
-    return lists.some(selected.sum(axis=1) > 0), looked
+    chosen, queries = _selected(events), dict[str, int]()
+    usable = [s for s in shown if any(hit["confidence"] is not None for hit in s.hits)]
+    length = max((len(s.hits) for s in usable), default=0)
+    table = np.full((len(usable), length, len(features.NAMES)), np.nan)
+    rank, pair = np.zeros((len(usable), length), np.intp), np.full((len(usable), length), -1, np.intp)
+    selected, group = np.zeros((len(usable), length)), np.zeros(len(usable), np.intp)
+    for place, answer in enumerate(usable):
+        group[place] = queries.setdefault(key_of(answer.query), len(queries))
+        rows = features.places(view, [hit["id"] for hit in answer.hits])
+        there = np.flatnonzero(rows >= 0)
+        hits = [answer.hits[k] for k in there.tolist()]
+        n = len(hits)
+        table[place, :n] = features.table(view, answer.query, _hits(hits, rows[there]))
+        rank[place, :n] = answer.start + 1 + there
+        pair[place, :n] = group[place] * len(view) + rows[there]
+        selected[place, :n] = [hit["id"] in chosen.get(answer.id, ()) for hit in hits]
+    lists = Lists(table, rank, selected, pair, group)
+    return lists, learning.examination(pair[rank > 0], rank[rank > 0], selected[rank > 0])
 
 
 def key_of(query: str) -> str:
@@ -107,30 +106,13 @@ def _selected(events: Sequence[Event]) -> dict[int, set[str]]:
     return found
 
 
-def _hits(hits: Sequence[Mapping[str, Any]], rows: NDArray[np.intp], there: NDArray[np.bool_]) -> Hits:
-    known = [hit for hit, here in zip(hits, there.tolist(), strict=True) if here]
+def _hits(hits: Sequence[Mapping[str, Any]], rows: NDArray[np.intp]) -> Hits:
     return Hits(
-        rows=rows[there],
-        confidence=np.array([np.nan if hit["confidence"] is None else hit["confidence"] for hit in known], np.float64),
-        said=np.array([bool(hit.get("said")) for hit in known], np.bool_),
-        folded=np.array([int(hit.get("folded", 0)) for hit in known], np.intp),
+        rows=rows,
+        confidence=np.array([np.nan if hit["confidence"] is None else hit["confidence"] for hit in hits], np.float64),
+        said=np.array([bool(hit.get("said")) for hit in hits], np.bool_),
+        folded=np.array([int(hit.get("folded", 0)) for hit in hits], np.intp),
     )
-
-
-def _examination(
-    usable: Sequence[Impression],
-    groups: Sequence[int],
-    rows: Sequence[NDArray[np.intp]],
-    selected: Sequence[NDArray[np.float64]],
-    images: int,
-) -> Examination:
-    if not usable:
-        return learning.examination([], [], [])
-    kept = [r >= 0 for r in rows]
-    pair = np.concatenate([g * images + r[k] for g, r, k in zip(groups, rows, kept, strict=True)])
-    rank = np.concatenate([s.start + 1 + np.flatnonzero(k) for s, k in zip(usable, kept, strict=True)])
-    clicks = np.concatenate([c[k] for c, k in zip(selected, kept, strict=True)])
-    return learning.examination(pair, rank, clicks)
 
 
 # weights in use

@@ -31,7 +31,11 @@ CUT = 10
 MOST_ETA = 2.0
 STEPS = 101
 CLIP = 10.0
-"""A selection counts at most so many times, however unlikely it was to be seen."""
+"""In learning, a selection counts at most so many times, however unlikely it was to be seen."""
+LEAST_SEEN = 0.05
+"""In measuring, a hit counts as seen at least so often. What that cuts off would speak for hits that stood far down, so
+it is cautious.
+"""
 RIDGE = 1.0
 FOLDS = 5
 LEAST_GROUPS = 10
@@ -47,19 +51,21 @@ together: at 0.95, one shuffled log in twenty had passed.
 class Lists:
     """Rankings as they were shown, one a row, padded to the longest.
 
-    `features` (i, l, f); `rank` (i, l) from 1 on, 0 where there is no hit; `selected` (i, l) 0 or 1; `group` (i,)
-    keeps lists together that must not be on both sides of a split, such as those of one question.
+    `features` (i, l, f); `rank` (i, l) from 1 on, 0 where there is no hit; `selected` (i, l) 0 or 1; `pair` (i, l)
+    numbers what was shown, the same hit of the same question alike; `group` (i,) keeps lists together that must not
+    be on both sides of a split, such as those of one question.
     """
 
     features: Doubles
     rank: NDArray[np.intp]
     selected: Doubles
+    pair: NDArray[np.intp]
     group: NDArray[np.intp]
 
     def __post_init__(self) -> None:
-        shape = self.rank.shape
-        if self.features.shape[:2] != shape or self.selected.shape != shape or self.group.shape != shape[:1]:
-            raise UsageError(f"features {self.features.shape}, ranks {shape}, selections {self.selected.shape} and "
+        shape, rest = self.rank.shape, (self.selected.shape, self.pair.shape)
+        if self.features.shape[:2] != shape or rest != (shape, shape) or self.group.shape != shape[:1]:
+            raise UsageError(f"features {self.features.shape}, ranks {shape}, selections and pairs {rest} and "
                              f"groups {self.group.shape} are not of the same lists")  # fmt: skip
 
     def __len__(self) -> int:
@@ -67,7 +73,7 @@ class Lists:
 
     def some(self, rows: NDArray[Any]) -> Lists:
         """Some of the lists."""
-        return Lists(self.features[rows], self.rank[rows], self.selected[rows], self.group[rows])
+        return Lists(self.features[rows], self.rank[rows], self.selected[rows], self.pair[rows], self.group[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +233,8 @@ def learn(lists: Lists, names: Sequence[str], looked: Examination, *, seed: int 
     Lists of one group are held out together, in `FOLDS` parts. The gain is in nDCG@10 corrected for position; its
     interval, a bootstrap over groups, must lie above 0 at the best η and at both ends of its interval.
     """
-    groups, selected = len(np.unique(lists.group)), int(lists.selected.sum())
-    few = _too_few(lists, groups, selected)
+    groups, selected = len(np.unique(lists.group[lists.selected.any(axis=1)])), int(lists.selected.sum())
+    few = _too_few(groups, selected)
     if few:
         return Learned(None, False, few, looked, len(lists), selected, groups, np.nan, np.nan, None, -np.inf)
     held = _held_out(lists, names, looked.eta, seed)
@@ -245,12 +251,10 @@ def learn(lists: Lists, names: Sequence[str], looked: Examination, *, seed: int 
     return Learned(weights, worst > 0, reason, looked, len(lists), selected, groups, shown, learned, gain, worst)
 
 
-def _too_few(lists: Lists, groups: int, selected: int) -> str:
+def _too_few(groups: int, selected: int) -> str:
     if groups < LEAST_GROUPS:
         return f"{groups} different questions with a selection; at least {LEAST_GROUPS} are needed"
-    if selected < LEAST_SELECTED:
-        return f"{selected} selections; at least {LEAST_SELECTED} are needed"
-    return "" if len(lists) else "nothing was shown"
+    return f"{selected} selections; at least {LEAST_SELECTED} are needed" if selected < LEAST_SELECTED else ""
 
 
 def _held_out(lists: Lists, names: Sequence[str], eta: float, seed: int) -> Doubles:
@@ -283,13 +287,25 @@ def _gain(lists: Lists, scores: Doubles, eta: float, seed: int) -> tuple[float, 
     return shown, learned, Estimate(learned - shown, float(low), float(high))
 
 
+def pooled_gains(lists: Lists, eta: float) -> Doubles:
+    """How much each hit (i, l) is liked: how often it was selected in all its showings, over how often it was seen."""
+    there = lists.rank > 0
+    _, place = np.unique(lists.pair[there], return_inverse=True)
+    number = int(place.max(initial=-1)) + 1
+    selected = np.bincount(place, lists.selected[there], number)
+    seen = np.bincount(place, lists.rank[there].astype(np.float64) ** -eta, number)
+    gains = np.zeros(there.shape)
+    gains[there] = (selected / np.maximum(seen, LEAST_SEEN))[place]
+    return gains
+
+
 def corrected(lists: Lists, scores: ArrayLike, eta: float, cut: int = CUT) -> tuple[Doubles, Doubles]:
-    """DCG@cut (i,) of lists in the order of scores, and the highest that there is, with selections by propensity.
+    """DCG@cut (i,) of lists in the order of scores, and the highest that there is, by `gains`.
 
     The measure of many lists is Σ DCG / Σ best: normalising each list by itself would cancel the correction wherever
     one hit was selected.
     """
-    gains = lists.selected * propensity_weights(lists.rank, eta)
+    gains = pooled_gains(lists, eta)
     length = gains.shape[1]
     discount = np.where(np.arange(length) < cut, 1 / np.log2(np.arange(2, length + 2)), 0.0)
     ordered = np.where(lists.rank > 0, np.asarray(scores, np.float64), -np.inf)
