@@ -32,12 +32,24 @@ SCOPES = ("read", "label", "write")
 )
 @click.option("--also", metavar="FOLDER", multiple=True, type=click.Path(), help="Serve this collection as well.")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, metavar="N",
-              help="The port; 0 takes any that is free.")
-@click.option("--keys", "keys_file", type=click.Path(dir_okay=False), metavar="FILE",
-              help="Ask for keys of this file. Without it, only this machine is answered.")
-@click.option("--most-upload", type=click.IntRange(1), default=100, show_default=True, metavar="MIB",
-              help="The largest upload.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=PORT,
+    show_default=True,
+    metavar="N",
+    help="The port; 0 takes any that is free.",
+)
+@click.option(
+    "--keys",
+    "keys_file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Ask for keys of this file. Without it, only this machine is answered.",
+)
+@click.option(
+    "--most-upload", type=click.IntRange(1), default=100, show_default=True, metavar="MIB", help="The largest upload."
+)
 def serve(
     run: Invocation, also: tuple[str, ...], host: str, port: int, keys_file: str | None, most_upload: int
 ) -> None:
@@ -127,7 +139,13 @@ def _print_keys(run: Invocation, found: Keys) -> None:
     output.write_table(
         headings,
         [
-            [output.plain(k.id), output.plain(k.name), ", ".join(k.scopes), ", ".join(k.collections) or "all", k.created_at]
+            [
+                output.plain(k.id),
+                output.plain(k.name),
+                ", ".join(k.scopes),
+                ", ".join(k.collections) or "all",
+                k.created_at,
+            ]
             for k in found.all()
         ],
     )
@@ -135,10 +153,22 @@ def _print_keys(run: Invocation, found: Keys) -> None:
 
 @verb("add", examples="sextant keys add ada --scope label\nsextant keys add backup --scope read --for holidays")
 @click.argument("name")
-@click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, default=("read",), show_default=True,
-              help="What it may do; label and write include reading. Repeatable.")
-@click.option("--for", "collections", metavar="COLLECTION", multiple=True,
-              help="Only this collection, by the name it is served by. Repeatable.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    default=("read",),
+    show_default=True,
+    help="What it may do; label and write include reading. Repeatable.",
+)
+@click.option(
+    "--for",
+    "collections",
+    metavar="COLLECTION",
+    multiple=True,
+    help="Only this collection, by the name it is served by. Repeatable.",
+)
 @_file_option
 @json_option
 def keys_add(

@@ -23,8 +23,8 @@ API = "/api/v1"
 THREADS = 16
 """Requests at work at the same time. More would only wait for the same processors."""
 MOST_UPLOAD = 100 * MIB
-DESCRIPTION = """Images with calibrated confidences. Every answer says what its numbers are worth: `uncalibrated`, `prior`,
-`calibrated` or `stale`. Errors are problem details (RFC 9457)."""
+DESCRIPTION = """Images with calibrated confidences. Every answer says what its numbers are worth: `uncalibrated`,
+`prior`, `calibrated` or `stale`. Errors are problem details (RFC 9457)."""
 
 
 def application(

@@ -141,7 +141,7 @@ def reliability(served: Read, code: str) -> dict[str, Any] | None:
         found = served.collection.evaluate([served.column(code)])
     except UsageError:
         return None
-    return plain_of(found[0]) if found else None  # type: ignore[no-any-return]
+    return plain_of(found[0]) if found else None
 
 
 @router.get("/{code}/examples")
@@ -155,15 +155,15 @@ def examples(
     """Pictures of every band, and those just above and below each edge; the edges can be tried out."""
     view = served.view([served.column(code)])
     held = view.thresholds(code)
-    edges = Thresholds(held.accepted if accepted is None else accepted, held.tentative if tentative is None else tentative)
+    edges = Thresholds(
+        held.accepted if accepted is None else accepted, held.tentative if tentative is None else tentative
+    )
     confidence = view.values(code).confidence
     groups = dict(_groups(confidence, edges, limit))
     return {name: cards(served, view, rows, [code]) for name, rows in groups.items()}
 
 
-def _groups(
-    confidence: NDArray[np.float64], edges: Thresholds, limit: int
-) -> Iterator[tuple[str, NDArray[np.intp]]]:
+def _groups(confidence: NDArray[np.float64], edges: Thresholds, limit: int) -> Iterator[tuple[str, NDArray[np.intp]]]:
     known = np.flatnonzero(~np.isnan(confidence))
     order = known[np.argsort(-confidence[known], kind="stable")]
     p = confidence[order]
@@ -177,9 +177,7 @@ def _groups(
 
 
 @router.post("/{code}/queue")
-def queue(
-    served: Label, code: str, size: Annotated[int, Body(ge=1, le=500, embed=True)] = 25
-) -> list[Question]:
+def queue(served: Label, code: str, size: Annotated[int, Body(ge=1, le=500, embed=True)] = 25) -> list[Question]:
     """What is to be labelled next: what is still open, else a new draw of `size`, each with its probability."""
     photos = served.collection
     with served.writing:

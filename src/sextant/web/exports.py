@@ -155,7 +155,7 @@ def _table(view: View, chosen: dict[str, Pick]) -> pa.Table:
 
 
 def provenance(served: Served, view: View, chosen: dict[str, Pick], person: str) -> dict[str, Any]:
-    """Where every number comes from: encoder, prompts, calibrations, and for each image what found it and what it shows."""
+    """Where every number comes from: encoder, prompts, calibrations, and for each image what found it."""
     photos = served.collection
     held = photos.manifest
     return plain_of(  # type: ignore[no-any-return]

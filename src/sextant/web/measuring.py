@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -43,13 +44,13 @@ class Figures:
         for (method, route, status), n in sorted(self._requests.items()):
             yield f'sextant_requests_total{{method="{method}",route="{_said(route)}",status="{status}"}} {n}'
         yield "# TYPE sextant_request_seconds histogram"
-        for route, (total, n, *below) in sorted(self._times.items()):
+        for route, (total, asked, *below) in sorted(self._times.items()):
             name = _said(route)
             for edge, count in zip(SECONDS, below, strict=True):
                 yield f'sextant_request_seconds_bucket{{route="{name}",le="{edge:g}"}} {count:.0f}'
-            yield f'sextant_request_seconds_bucket{{route="{name}",le="+Inf"}} {n:.0f}'
+            yield f'sextant_request_seconds_bucket{{route="{name}",le="+Inf"}} {asked:.0f}'
             yield f'sextant_request_seconds_sum{{route="{name}"}} {total:.6f}'
-            yield f'sextant_request_seconds_count{{route="{name}"}} {n:.0f}'
+            yield f'sextant_request_seconds_count{{route="{name}"}} {asked:.0f}'
         yield "# TYPE sextant_requests_running gauge"
         yield f"sextant_requests_running {self.running}"
         yield "# TYPE sextant_images gauge"
@@ -68,7 +69,8 @@ class Measured:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started: float = time.perf_counter()
+        status = 500
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -81,8 +83,18 @@ class Measured:
             await self.app(scope, receive, noted)
         finally:
             self.figures.running -= 1
-            route = getattr(scope.get("route"), "path", "other")
-            self.figures.add(scope["method"], route, status, time.perf_counter() - started)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self.figures.add(method, _route(scope), status, time.perf_counter() - started)
+
+
+def _route(scope: Scope) -> str:
+    """The address with the names of its parts in place of what they were; `other` where nothing is there."""
+    if scope.get("endpoint") is None and scope.get("route") is None:
+        return "other"
+    named = {value: f"{{{name}}}" for name, value in scope.get("path_params", {}).items()}
+    if "{path}" in named.values():
+        return scope["path"].split("/", 2)[1].join(("/", "/{path}"))  # type: ignore[no-any-return]
+    return "/".join(named.get(part, part) for part in scope["path"].split("/"))
 
 
 def _said(text: str) -> str:

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 import sextant
 from sextant.errors import UsageError
+from sextant.maths.rules import BAND_NAMES
 from sextant.output import amount
 from sextant.survey import KINDS
 from sextant.web.access import COOKIE, SESSION_SECONDS, Access, Caller, CallerOf, Read
@@ -184,7 +185,12 @@ def review(request: Request, served: Read) -> HTMLResponse:
     found = served.collection.review(limit=24)
     groups = [(KINDS[kind], n, [i for i in found.items if i.kind == kind]) for kind, n in found.counts.items() if n]
     failing = [control for control in found.controls if control.failing]
-    return page("review", request, served=served, tab="review", groups=groups, failing=failing)
+    view = served.view(served.view().codes())
+    known = [i for i in found.items if i.code in view.codes()]
+    bands = {(i.id, i.code): BAND_NAMES[int(view.values(i.code).band[view.places[i.id]])] for i in known}
+    labels = {code: _label(view, code) for code in view.codes()}
+    more: dict[str, Any] = {"groups": groups, "failing": failing, "bands": bands, "labels": labels}
+    return page("review", request, served=served, tab="review", **more)
 
 
 @router.get("/c/{collection}/feedback")
@@ -192,9 +198,9 @@ def feedback(request: Request, served: Read) -> HTMLResponse:
     """How answers fare with people, day by day and by variant."""
     photos = served.collection
     experiments = [photos.experiment(record.name) for record in photos.experiments()]
-    more = {"metrics": photos.metrics(), "events": photos.events(20), "weights": photos.weights()[-1:]}
-    view = served.view()
-    paths = {event.image: str(view.paths[view.places[event.image]]) for event in more["events"] if event.image in view.places}
+    events, view = photos.events(20), served.view()
+    more: dict[str, Any] = {"metrics": photos.metrics(), "events": events, "weights": photos.weights()[-1:]}
+    paths = {event.image: str(view.paths[view.places[event.image]]) for event in events if event.image in view.places}
     return page("feedback", request, served=served, tab="feedback", experiments=experiments, paths=paths, **more)
 
 

@@ -120,7 +120,10 @@ def tried(
     else:
         import pyarrow as pa
 
-        parts = [(ids, logits_by_code(rows, {TRIED: direction}, scale, bias)[TRIED]) for ids, rows in photos.vectors.batches()]
+        parts = [
+            (ids, logits_by_code(rows, {TRIED: direction}, scale, bias)[TRIED])
+            for ids, rows in photos.vectors.batches()
+        ]
         ids = [image for names, _ in parts for image in names]
         logits = view.aligned(pa.array(ids, pa.string()), np.concatenate([values for _, values in parts]))
     unlabelled = question.unlabelled(photos, view)

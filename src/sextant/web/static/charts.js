@@ -2,7 +2,10 @@
 
 import { make, thousands } from "./api.js";
 
-const W = 720, H = 190, LEFT = 8, RIGHT = 8, TOP = 14, BOTTOM = 24;
+const H = 190, LEFT = 8, RIGHT = 8, TOP = 14, BOTTOM = 24;
+let W = 720;
+/** Figures are as wide as their place, so that letters keep their size. */
+const fit = (place) => { W = Math.max(320, Math.round(place.clientWidth) || 720); };
 const x01 = (p) => LEFT + p * (W - LEFT - RIGHT);
 const frame = (height, label) => make("svg", { viewBox: `0 0 ${W} ${height}`, role: "img", "aria-label": label });
 const label = (x, y, text, more = {}) => make("text", { x, y, class: "tick", "text-anchor": "middle", ...more }, text);
@@ -23,6 +26,8 @@ function bars(svg, counts, place, height) {
 /** Confidences from `atLeast` (counts from 0, 0.001 … 1), with two edges that can be dragged or moved by keys. */
 export class Bands {
   constructor(place, atLeast, edges, moved) {
+    fit(place);
+    this.width = W;
     Object.assign(this, { atLeast, moved, edges: { ...edges } });
     this.svg = frame(H, "How many pictures have each confidence; the height goes by the square root of the number");
     this.svg.removeAttribute("role");
@@ -37,6 +42,7 @@ export class Bands {
 
   /** Counts of others: those of a what-if. */
   set(atLeast) {
+    W = this.width;
     this.atLeast = atLeast;
     const counts = Array.from({ length: 50 }, (_, k) => atLeast[k * 20] - (k === 49 ? 0 : atLeast[(k + 1) * 20]));
     this.bars.replaceChildren();
@@ -47,7 +53,7 @@ export class Bands {
   handle(name) {
     const group = make("g", { class: `edge edge-${name}`, tabindex: 0, role: "slider", "aria-label": `${name} from`, "aria-valuemin": 0, "aria-valuemax": 1 },
       make("line", { y1: TOP - 4, y2: H - BOTTOM }), make("rect", { class: "grip", y: TOP - 10, x: -6, width: 12, height: 20, rx: 4 }), make("rect", { class: "reach", y: 0, x: -14, width: 28, height: H }));
-    const at = (event) => { const box = this.svg.getBoundingClientRect(); return ((event.clientX - box.left) / box.width * W - LEFT) / (W - LEFT - RIGHT); };
+    const at = (event) => { const box = this.svg.getBoundingClientRect(); return ((event.clientX - box.left) / box.width * this.width - LEFT) / (this.width - LEFT - RIGHT); };
     group.addEventListener("pointerdown", (event) => { group.setPointerCapture(event.pointerId); group.focus(); event.preventDefault(); });
     group.addEventListener("pointermove", (event) => group.hasPointerCapture(event.pointerId) && this.move(name, at(event)));
     group.addEventListener("keydown", (event) => {
@@ -69,6 +75,7 @@ export class Bands {
 
   draw() {
     if (!this.handles) return;
+    W = this.width;
     for (const [name, group] of Object.entries(this.handles)) {
       group.setAttribute("transform", `translate(${x01(this.edges[name])} 0)`);
       group.setAttribute("aria-valuenow", this.edges[name]);
@@ -89,6 +96,7 @@ export class Bands {
 
 /** A histogram of logits with the curve over it. */
 export function logits(place, { counts, edges }, curve) {
+  fit(place);
   const svg = frame(H, "The logits, and the curve that turns them into confidences");
   const low = edges[0], high = edges[edges.length - 1], span = high - low || 1;
   const x = (z) => LEFT + (z - low) / span * (W - LEFT - RIGHT);
@@ -123,6 +131,7 @@ export function reliability(place, found) {
 
 /** A small histogram of confidences that nobody can drag. */
 export function small(place, atLeast) {
+  fit(place);
   const svg = frame(110, "How many pictures have each confidence");
   const counts = Array.from({ length: 40 }, (_, k) => atLeast[k * 25] - (k === 39 ? 0 : atLeast[(k + 1) * 25]));
   bars(svg, counts, (k) => [x01(k / 40), x01((k + 1) / 40)], 110);

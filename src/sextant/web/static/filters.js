@@ -2,7 +2,7 @@
 
 import { ask, cut, make, thousands } from "./api.js";
 
-const TITLES = { format: "Format", camera_model: "Camera", taken_at: "Taken", tags: "Tags", folder: "Folder", megapixels: "Megapixels" };
+const TITLES = { format: "Format", camera_model: "Camera", taken_at: "Taken", tags: "Tags", folder: "Folder", width: "Width in pixels" };
 
 export class Filters {
   /** `field` holds the rule; `changed` is called when a filter has written to it. */

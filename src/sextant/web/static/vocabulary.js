@@ -19,7 +19,6 @@ const preview = later(async () => {
 
 function tell(found, description, negatives) {
   const chart = make("div", { class: "chart" });
-  small(chart, found.at_least);
   const strip = (items) => make("div", { class: "strip" }, ...items.map((item) => make("figure", {}, make("a", { href: pageOf(item.id) }, make("img", { src: thumbOf(item.id), alt: item.name })), make("figcaption", {}, badge(item.confidence, found.state)))));
   const add = make("button", { type: "button", class: "button" }, "Add to the text");
   add.addEventListener("click", () => insert(description, negatives));
@@ -28,6 +27,7 @@ function tell(found, description, negatives) {
     chart, make("h3", {}, "Surest"), strip(found.best),
     ...(found.edge.length && found.accepted ? [make("h3", {}, "Around the edge"), strip(found.edge)] : []),
     ...(may("write") ? [make("p", { class: "actions" }, add)] : []));
+  small(chart, found.at_least);
   document.documentElement.dataset.settled = String(Date.now());
 }
 
