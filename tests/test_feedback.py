@@ -515,8 +515,14 @@ def test_what_people_like_is_learned_and_put_in_use(photos: Collection) -> None:
     parts = weights.contributions(photos.view(), "question", hits, kept)
     assert np.argsort(-parts.sum(axis=1), kind="stable").tolist() == order.tolist()
     assert order[0] > order[-1], "the later pictures are the larger"
+    hits = photos.search("question", limit=10).hits
+    reranked = weights.ranked(photos, photos.view(), "question", hits)
+    assert set(reranked) == set(hits)
+    assert reranked != hits
+    assert weights.ranked(photos, photos.view(), "q", photos.similar(hits[0].id).hits)[0].confidence is None
     assert photos.drop_weights()
     assert weights.current(photos) is None
+    assert weights.ranked(photos, photos.view(), "question", hits) == hits
     assert not photos.drop_weights()
     assert [r.weights is None for r in photos.weights()] == [False, True]
 
