@@ -38,6 +38,8 @@ LEVEL_ROWS = 2000
 """Images that say where a phrase's own level lies."""
 DEPTH, LEAST_DEPTH, NEGATIVES_DEEPER = 4, 200, 4
 """Rows an index is asked for, a hit that is wanted and at least; and how many times more where some may be excluded."""
+MOST_TEXTS = 5000
+"""Phrases at most whose vectors are kept in memory."""
 UNLABELLED = "prior of columns that nobody has labelled"
 UNLABELLED_PARTS = "the same for the best of an image and its parts"
 EXPANSIONS = "expansions.yaml"
@@ -114,10 +116,6 @@ class Term:
         weakest = (table[:, self.parts] + self.part_shifts).min(axis=1)
         return np.asarray((1 - PARTS) * whole + PARTS * weakest)
 
-    def log_odds(self, table: Doubles, background: Floats) -> Doubles:
-        """The term's log-odds (m,) by its curve."""
-        return curves.log_odds(self.curve or curves.fixed(), self.logits(table), background)
-
     def matched(self, table: Doubles) -> NDArray[np.intp]:
         """The column (m,) of the variant that fits each image best."""
         return np.asarray(self.columns[np.argmax(table[:, self.columns] + self.shifts, axis=1)])
@@ -135,6 +133,8 @@ class Judge:
         step = max(1, len(table) // LEVEL_ROWS)
         finite = table[::step][np.isfinite(table[::step]).all(axis=1)]
         self._medians = np.median(finite, axis=0) if len(finite) else np.zeros(len(self.texts))
+        self._fitted = logits
+        self._joined: dict[int, Doubles] = {}
         parts = asked.phrasing.parts
         self.positives = [
             self._term([(v.text, v.weight) for v in variants], parts, term.weight, table, background)
@@ -166,7 +166,10 @@ class Judge:
             rise, part_shifts = np.minimum(rise, 0.0), np.zeros(len(beside))
         shifts = shifts + rise
         term = Term(columns, shifts, beside, part_shifts, self._unit, weight)
-        return replace(term, curve=self._unlabelled.curve(term.logits(table), background))
+        joined = term.logits(table)
+        fitted = replace(term, curve=self._unlabelled.curve(joined, background))
+        self._joined[id(fitted)] = joined
+        return fitted
 
     @property
     def _trusted(self) -> bool:
@@ -189,15 +192,19 @@ class Judge:
 
         Weights change the order alone: the confidence is that of every positive term holding, and no negative one.
         """
-        table = np.asarray(logits, np.float64)
-        odds = [t.log_odds(table, background) for t in self.positives]
-        against = [-t.log_odds(table, background) for t in self.negatives]
+        odds = [self._log_odds(t, logits, background) for t in self.positives]
+        against = [-self._log_odds(t, logits, background) for t in self.negatives]
         if len(odds) == 1 and not against:
             return odds[0], curves.sigmoid(odds[0])
         every = [-np.logaddexp(0.0, -x) for x in (*odds, *against)]
         weights = [t.weight for t in (*self.positives, *self.negatives)]
         together = np.minimum(sum(w * x for w, x in zip(weights, every, strict=True)), -1e-300)
         return together - np.log(-np.expm1(together)), np.exp(np.sum(every, axis=0))
+
+    def _log_odds(self, term: Term, logits: Floats, background: Floats) -> Doubles:
+        """A term's log-odds (m,); of the table that the judge was fitted on its logits are known."""
+        own = self._joined[id(term)] if logits is self._fitted else term.logits(np.asarray(logits, np.float64))
+        return curves.log_odds(term.curve or curves.fixed(), own, background)
 
     def matched(self, logits: Floats) -> list[str]:
         """The words that fit each image best, by its logits (m, k)."""
@@ -254,7 +261,7 @@ def answer(edges: Edges, view: View, asked: Question, among: Among | None = None
 
     With `parts` an image counts by the best of itself and its parts, where those were embedded.
     """
-    directions = edges.phrases()(asked.texts)
+    directions = _directions(edges, view, asked.texts)
     if parts:
         return _by_parts(edges, view, asked, directions)
     near = nearest.near(edges, view) if among is not None else None
@@ -305,6 +312,17 @@ def _likely(judge: Judge, directions: Floats) -> list[Floats]:
         found += [directions[term.columns[0]], directions[np.r_[term.columns, term.parts]].mean(axis=0)]
     own = [directions[term.columns[0]] for term in judge.positives]
     return [*found, np.mean(own, axis=0)] if len(own) > 1 else found
+
+
+def _directions(edges: Edges, view: View, texts: Sequence[str]) -> Floats:
+    """Vectors (k, dim) of texts, the last thousands of them kept as long as the view lasts."""
+    kept: dict[str, Floats] = view.memo.setdefault("vectors of phrases", {})
+    if len(kept) > MOST_TEXTS:
+        kept.clear()
+    new = [text for text in texts if text not in kept]
+    if new:
+        kept.update(zip(new, edges.phrases()(new), strict=True))
+    return np.stack([kept[text] for text in texts])
 
 
 def score(edges: Edges, view: View, text: str) -> Doubles:
