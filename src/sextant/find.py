@@ -34,6 +34,7 @@ POOL = 5
 SLACK = 1e-2  # of log-odds: what the float32 of vectors in memory can move a score by
 FINISH = 5000  # rows at most that are computed again to the last bit
 KNOWN_WORDS = "words that are spelt as meant"
+WORDED = "whether anybody has said anything"
 ALIKE = "cosine of near-duplicates"
 
 Rows = NDArray[np.intp]
@@ -180,7 +181,7 @@ def _parts(edges: Edges, options: Options) -> bool:
 
 def _said(edges: Edges, view: View, asked: question.Question, chosen: NDArray[np.bool_]) -> Rows:
     """The rows whose tags or descriptions say what is asked, best first; none where something is to be absent."""
-    if asked.phrasing.negatives:
+    if asked.phrasing.negatives or not _worded(edges, view):
         return np.zeros(0, np.intp)
     matches = edges.catalog.match_words(" ".join(term.text for term in asked.phrasing.positives), MOST_BY_WORDS)
     if not matches:
@@ -189,6 +190,13 @@ def _said(edges: Edges, view: View, asked: question.Question, chosen: NDArray[np
     there = np.asarray(pc.fill_null(rows, -1).to_numpy(), np.intp)
     there = there[there >= 0]
     return np.asarray(there[chosen[there]], np.intp)
+
+
+def _worded(edges: Edges, view: View) -> bool:
+    """Whether anybody has said anything, kept as long as the view lasts."""
+    if WORDED not in view.memo:
+        view.memo[WORDED] = bool(edges.catalog.tags() or edges.catalog.descriptions())
+    return bool(view.memo[WORDED])
 
 
 @dataclass(frozen=True, slots=True)
