@@ -1,8 +1,8 @@
 """What the benchmark of questions asks: words for what is there, and phrases for what is not.
 
-The words for the Caltech photos are those that WordNet 3.1 puts into one set with the name of a folder, or right below
-it where they are everyday words; a folder's own name comes first. The phrases for what is not there are nouns that the
-encoder knows and no folder is called by.
+The words for the Caltech photos are everyday ones of those that WordNet 3.1 puts into one set with the name of a
+folder, or right below it, picked by hand; a folder's own name comes first. The phrases for what is not there are nouns
+that the encoder knows and no folder is called by.
 """
 
 from __future__ import annotations
