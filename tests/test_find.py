@@ -11,6 +11,7 @@ from fakes import many, opened, picture, pictures, vocabulary
 from sextant import find
 from sextant.collection import Collection
 from sextant.errors import RuleError, UsageError
+from sextant.feedback import features
 from sextant.types import SearchResult
 
 PICTURES = 80
@@ -80,7 +81,9 @@ def test_a_rule_and_sql_score_a_phrase_as_search_does(photos: Collection) -> Non
     middle = sorted(found.values())[-8]
     expected = {path for path, confidence in found.items() if confidence > middle}
     rows = photos.query(f"score('green') > {middle}").table.to_pylist()
-    assert {row["path"]: pytest.approx(row["score('green')"], abs=1e-5) for row in rows} == {p: found[p] for p in expected}
+    assert {row["path"]: pytest.approx(row["score('green')"], abs=1e-5) for row in rows} == {
+        p: found[p] for p in expected
+    }
     rows = photos.sql("SELECT path, score('green') AS s FROM images").table.to_pylist()
     assert {row["path"]: pytest.approx(row["s"], abs=1e-5) for row in rows} == found
     assert photos.sql(f"SELECT count(*) AS n FROM images WHERE score('green') > {middle} AND width > 0").table[
@@ -206,3 +209,21 @@ def test_a_filter_that_names_nothing_known_suggests_the_nearest(photos: Collecti
 def test_the_pool_is_larger_where_hits_may_be_folded() -> None:
     assert find._pool(find.Options(limit=7)) == 7
     assert find._pool(find.Options(limit=7, fold=True)) == 7 * find.POOL
+
+
+def test_weights_that_feedback_taught_order_the_hits_that_were_chosen(photos: Collection) -> None:
+    plain = paths(photos.search("red", limit=8))
+    weight = [1.0 if name == "brightness" else 0.0 for name in features.NAMES]
+    learned = {
+        "names": list(features.NAMES),
+        "mean": [0.0] * len(weight),
+        "scale": [1.0] * len(weight),
+        "weight": weight,
+    }
+    photos.catalog.put_weights(photos.vectors.name, learned, {})
+    turned = paths(photos.search("red", limit=8))
+    assert set(turned) == set(plain)
+    assert turned != plain
+    assert paths(photos.search("red", limit=8, learned=False)) == plain
+    photos.drop_weights()
+    assert paths(photos.search("red", limit=8)) == plain

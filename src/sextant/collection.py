@@ -446,6 +446,7 @@ class Collection(Edges):
         diversity: float = 0.0,
         facets: Sequence[str] = (),
         parts: bool = False,
+        learned: bool = True,
     ) -> SearchResult:
         """The images most likely to show what is asked, best first; `where` is a rule that every hit satisfies.
 
@@ -454,8 +455,8 @@ class Collection(Edges):
         the expansion dictionary, `words` joins what tags and descriptions say. `image` is a picture to resemble as
         well, by a share of `likeness`. `fold` shows one of several near-duplicates, `diversity` above 0 prefers hits
         that differ; `facets` names what the likely images are counted by; `parts` looks at parts of pictures too, where
-        `crops` made them. When nothing here is likely to show what is asked, the hints say so. What was asked is
-        remembered in the history.
+        `crops` made them; `learned` orders hits by the weights that feedback taught. When nothing here is likely to
+        show what is asked, the hints say so. What was asked is remembered in the history.
         """
         options = finding.Options(
             negatives=negatives,
@@ -470,6 +471,7 @@ class Collection(Edges):
             diversity=diversity,
             facets=facets,
             parts=parts,
+            learned=learned,
         )
         from sextant import history
 

@@ -20,6 +20,7 @@ from sextant import crops, embedding, facets, nearest, question
 from sextant import search as ranking
 from sextant.edges import Edges
 from sextant.errors import UsageError
+from sextant.feedback import weights
 from sextant.maths import diversity, groups, rules
 from sextant.maths import ranking as fusion
 from sextant.question import Among, Answer, Doubles
@@ -48,7 +49,8 @@ class Options:
     dictionary; `words` joins what people's tags and descriptions say. `image` is a picture that hits should resemble
     too, by a share of `likeness`. `fold` shows one of several near-duplicates, by a cosine where it is a number;
     `diversity` from 0, the plain order, to 1 prefers hits that differ. `facets` names what likely hits are counted by;
-    `parts` also looks at parts of every picture, for small things.
+    `parts` also looks at parts of every picture, for small things. `learned` orders the hits by the weights that
+    feedback taught, where there are any.
     """
 
     negatives: Sequence[str] = ()
@@ -63,6 +65,7 @@ class Options:
     diversity: float = 0.0
     facets: Sequence[str] = ()
     parts: bool = False
+    learned: bool = True
 
     def __post_init__(self) -> None:
         if self.limit < 1:
@@ -93,6 +96,8 @@ def search(edges: Edges, text: str, options: Options) -> SearchResult:
     judged = judged.take(np.flatnonzero((judged.confidence >= options.threshold) | np.isin(judged.rows, said)))
     places, folded = _folded(edges, view, judged.rows, options)
     hits = _hits(edges, view, found, judged.take(places), folded, set(said.tolist()))
+    if options.learned and options.image is None:
+        hits = weights.ranked(edges, view, text, hits)
     hints = (
         *asked.phrasing.remarks,
         *_meant(edges, view, text),
