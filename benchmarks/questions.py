@@ -268,9 +268,12 @@ def latency(photos: sextant.Collection, where: str, found: Figures) -> None:
         whole.append(timed(lambda text=text: photos.search(text, where=FILTER, limit=20)))
         product.append(timed(lambda: kept.matrix @ directions.T))
     p50, p99, bare = np.median(whole), np.quantile(whole, 0.99), np.median(product)
-    found.add(
-        "search, 10 variants and a filter, p50", where, f"{p50:.1f} ms, {p50 / bare:.1f} numpy products", "≤ 10 ms"
-    )
+    begun = time.process_time()
+    for text in texts:
+        photos.search(text, where=FILTER, limit=20)
+    own = 1e3 * (time.process_time() - begun) / len(texts)  # what other programs on the machine do not lengthen
+    said = f"{p50:.1f} ms, {p50 / bare:.1f} numpy products; {own:.1f} ms of the processor"
+    found.add("search, 10 variants and a filter, p50", where, said, "≤ 10 ms")
     found.add("search, 10 variants and a filter, p99", where, f"{p99:.1f} ms, {p99 / bare:.1f} numpy products")
     found.add(
         "the same when the phrase is new, and its variants are encoded first, p50", where, f"{np.median(first):.1f} ms"
