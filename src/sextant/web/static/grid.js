@@ -36,10 +36,12 @@ export class Grid {
     this.asked = new Set(first.length ? [0] : []);
     for (let start = PART; start < first.length; start += PART) this.asked.add(start);
     this.generation = (this.generation || 0) + 1;
+    const held = this.list.contains(document.activeElement);
     for (const tile of this.tiles.values()) tile.remove();
     this.tiles.clear();
     this.active = 0;
     this.layOut();
+    if (held && total) this.focus(0);
   }
 
   get rowHeight() { return Math.round(this.width * 0.75) + this.foot + GAP; }
