@@ -319,6 +319,8 @@ def test_examples_lie_on_their_sides_of_the_edges(client: TestClient) -> None:
     assert all(i["confidences"]["red"] >= 0.7 for i in found["surest"] + found["just_accepted"])
     assert all(0.2 <= i["confidences"]["red"] < 0.7 for i in found["just_not_accepted"] + found["just_tentative"])
     assert all(i["confidences"]["red"] < 0.2 for i in found["just_rejected"] + found["surely_not"])
+    shown = [i["id"] for group in found.values() for i in group]
+    assert len(shown) == len(set(shown))
 
 
 def test_labels_are_asked_for_given_withdrawn_and_calibrated(client: TestClient, photos: Collection) -> None:

@@ -20,8 +20,8 @@ from sextant.web.measuring import Figures, Measured
 from sextant.web.served import Shelf
 
 API = "/api/v1"
-THREADS = 16
-"""Requests at work at the same time. More would only wait for the same processors."""
+THREADS = 12
+"""Requests at work at the same time: fewer than the catalog has connections."""
 MOST_UPLOAD = 100 * MIB
 DESCRIPTION = """Images with calibrated confidences. Every answer says what its numbers are worth: `uncalibrated`,
 `prior`, `calibrated` or `stale`. Errors are problem details (RFC 9457)."""

@@ -169,11 +169,11 @@ def _groups(confidence: NDArray[np.float64], edges: Thresholds, limit: int) -> I
     p = confidence[order]
     first, second = int((p >= edges.accepted).sum()), int((p >= edges.tentative).sum())
     yield "surest", order[: min(limit, first)]
-    yield "just_accepted", order[max(0, first - limit) : first]
+    yield "just_accepted", order[max(min(limit, first), first - limit) : first]
     yield "just_not_accepted", order[first : min(first + limit, second)]
-    yield "just_tentative", order[max(first, second - limit) : second]
+    yield "just_tentative", order[max(first + limit, second - limit) : second]
     yield "just_rejected", order[second : second + limit]
-    yield "surely_not", order[second:][::-1][:limit]
+    yield "surely_not", order[max(second + limit, len(order) - limit) :][::-1]
 
 
 @router.post("/{code}/queue")

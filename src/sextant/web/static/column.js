@@ -47,6 +47,7 @@ let queue = [], place = 0, said = [];
 const show = () => {
   const done = place >= queue.length;
   at("teach-stage").hidden = done;
+  at("teach-begin").hidden = !done;
   at("teach-progress").max = queue.length;
   at("teach-progress").value = place;
   if (done) { finish(); return; }
