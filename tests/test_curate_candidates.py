@@ -109,3 +109,7 @@ def test_whatever_a_provider_answers_candidates_are_strings(answer: object) -> N
     for one in candidates_of(data, "http://localhost:8888"):
         assert all(isinstance(v, str) for v in (one.url, one.title, one.source, one.description))
     assert candidates_of(b"[" * 100_000, "") == []
+
+
+def test_half_a_character_in_a_result_is_replaced() -> None:
+    assert candidates_of(page({**DUCK, "title": "a \ud800 duck"}), "")[0].title == "a ? duck"

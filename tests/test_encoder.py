@@ -16,6 +16,7 @@ from PIL import Image
 
 pytest.importorskip("onnx", reason="the bundles are made with onnx")
 
+import onnx
 from onnx import TensorProto
 
 import tiny_bundles
@@ -137,6 +138,38 @@ def test_a_damaged_file_is_named_with_a_remedy(folder: Path, name: str, use: Any
     encoder = OnnxEncoder(folder)
     with pytest.raises(ModelError, match=rf"{name}.*(again)"):
         use(encoder)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer.json", {"added_tokens": ["<pad>"]}),
+        ("tokenizer.json", {"added_tokens": [{"content": "<pad>", "id": {"a": 1}}]}),
+        ("tokenizer.json", {"model": {"vocab": 7}}),
+        ("tokenizer_config.json", {"pad_token": {"content": ["<pad>"]}}),
+    ],
+)
+def test_a_tokenizer_of_another_shape_is_a_model_error(tmp_path: Path, file: str, content: Any) -> None:
+    hub = tiny_bundles.hub(tmp_path / "hub")
+    (hub / "textual" / file).write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="tokenizer"):
+        OnnxEncoder(hub, precision="fp32")
+
+
+def test_a_configuration_of_another_shape_is_read_or_refused(tmp_path: Path) -> None:
+    hub = tiny_bundles.hub(tmp_path / "hub", text_cfg={"context_length": 6, "tokenizer_kwargs": [1]})
+    assert OnnxEncoder(hub, precision="fp32").card.context_length == 6
+    (hub / "visual" / "preprocess_cfg.json").write_text(json.dumps({"size": []}))
+    with pytest.raises(ModelError, match="image_size"):
+        OnnxEncoder(hub, precision="fp32")
+
+
+def test_a_graph_without_an_output_is_a_model_error(folder: Path) -> None:
+    graph = onnx.load(str(folder / "visual.onnx"))
+    del graph.graph.output[:]
+    onnx.save(graph, str(folder / "visual.onnx"))
+    with pytest.raises(ModelError, match=r"visual\.onnx"):
+        OnnxEncoder(folder, precision="fp32").encode_images([plain((1, 2, 3))])
 
 
 @pytest.mark.parametrize(

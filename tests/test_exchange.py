@@ -299,6 +299,7 @@ def test_files_that_are_no_arrays_are_refused_and_no_pickle_is_loaded(photos: Co
     bad = tmp_path / "bad.npy"
     np.save(bad, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     contents = [bad.read_bytes(), b"", b"rubbish", npy(tmp_path)[0].read_bytes()[:-8]]
+    contents.append(contents[-1].replace(b")", b"(", 1))  # a header that no Python can read
     for content in contents:
         bad.write_bytes(content)
         with pytest.raises(ExchangeError, match=r"bad\.npy: cannot be read as an array"):
@@ -327,6 +328,12 @@ def test_parquet_that_does_not_fit_is_refused_whole(photos: Collection, tmp_path
             photos.import_vectors(file)
     file.write_bytes(b"PAR1 rubbish")
     with pytest.raises(ExchangeError, match="cannot be read as Parquet"):
+        photos.import_vectors(file)
+    pq.write_table(pa.table({"path": NAMES, "vector": pa.array([[1.0, 0, 0]] * 3, lists)}), file, compression="none")
+    file.write_bytes(
+        file.read_bytes().replace(b"path", b"p\xff\xfeh").replace(NAMES[0].encode(), b"\xff" * len(NAMES[0]))
+    )
+    with pytest.raises(ExchangeError, match=r"v\.parquet"):
         photos.import_vectors(file)
     assert len(photos.vectors) == 3
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import sextant
 import sextant.images
 from fakes import FakeEncoder, attributes, many, opened, picture, pictures, vocabulary
-from sextant.errors import ImageError, UsageError
+from sextant.errors import ImageError, ModelError, UsageError
 from sextant.ingest import ahead
 from sextant.types import Floats
 
@@ -393,3 +394,27 @@ def test_what_is_finished_is_written_before_the_end(tmp_path: Path) -> None:
     photos.add(tmp_path / "p", progress=lambda p: seen.append((p.done, p.total, len(photos.vectors))))
     assert seen[-1] == (30, 30, 30)
     assert any(0 < rows < 30 for _, _, rows in seen[:-1]) or len(photos.store.files()) == 30
+
+
+def test_a_damaged_encoder_ends_with_one_error_and_not_with_every_file_skipped(tmp_path: Path) -> None:
+    folder = pytest.importorskip("tiny_bundles").bundle(tmp_path / "bundle")
+    (folder / "visual.onnx").write_bytes(b"damaged" * 100)
+    pictures(tmp_path / "photos", "red", "green", "blue")
+    with (
+        sextant.open(tmp_path / "photos", create=True) as photos,
+        pytest.raises(ModelError, match=r"visual\.onnx is not an ONNX graph"),
+    ):
+        photos.add(tmp_path / "photos", model=f"local-dir:{folder}")
+
+
+def test_an_encoder_that_always_fails_ends_with_one_error(tmp_path: Path) -> None:
+    class Broken(FakeEncoder):
+        def encode_images(self, images: Sequence[Image.Image]) -> Floats:
+            raise RuntimeError("out of memory")
+
+    pictures(tmp_path, "red", "green")
+    with (
+        opened(tmp_path, Broken()) as photos,
+        pytest.raises(ModelError, match="fake fails on every picture, even a plain grey one: RuntimeError: out of"),
+    ):
+        photos.add(tmp_path)

@@ -152,6 +152,19 @@ def test_labels_go_out_and_come_back_whole(photos: Collection, tmp_path: Path) -
         assert sorted((r["path"], r["code"], r["value"], r["person"]) for r in photos.labels()) == before
 
 
+@pytest.mark.parametrize("listed", ['["red", ["green"]]', '[{"red": 1}]', "[null, 1]"])
+def test_a_list_of_what_is_no_code_names_none(tmp_path: Path, listed: str) -> None:
+    found = read(tmp_path, f'{{"path": "a.jpg", "attributes": {listed}}}\n', "labels.jsonl")
+    assert found == {("a.jpg", "red"): '"red",' in listed, ("a.jpg", "green"): False}
+
+
+def test_half_a_character_is_refused_before_it_is_stored(tmp_path: Path) -> None:
+    line = '{"path": "a.jpg", "code": "red", "value": "yes", "person": "\\ud800"}\n'
+    assert "labels.jsonl:1: is not JSON" in problems(tmp_path, line, "labels.jsonl")
+    pair = line.replace("\\ud800", "\\ud83e\\udd86").replace('"person"', '"note"')
+    assert read(tmp_path, pair, "labels.jsonl") == {("a.jpg", "red"): True}
+
+
 def test_a_bad_file_leaves_the_collection_as_it_was(photos: Collection, tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text("path,code,value\np/red.png,red,yes\np/none.png,red,yes\n")
     with pytest.raises(ExchangeError, match=r"l\.csv:3: no image 'p/none.png'"):

@@ -304,3 +304,9 @@ def test_the_statements_of_the_documentation_are_answered() -> None:
     selected, pivoted = (rows(select, score=score) for select in re.findall(r"```sql\n(.*?)```", text, re.DOTALL))
     assert selected == []
     assert {row["image_id"]: row["earth"] for row in pivoted} == dict(zip(IDS, EARTH, strict=True))
+
+
+def test_half_a_character_is_refused_in_words() -> None:
+    with pytest.raises(SqlError, match="half of a character"):
+        rows("SELECT '\ud800'")
+    assert rows("SELECT '🦆' AS d") == [{"d": "🦆"}]

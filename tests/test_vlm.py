@@ -134,6 +134,12 @@ def test_an_answer_is_kept_by_its_question() -> None:
     assert one != other
 
 
+def test_half_a_character_in_a_note_is_replaced() -> None:
+    found = vlm.verdict(json.dumps({**GOOD, "note": "a \ud800 duck"}))
+    assert isinstance(found, Verdict)
+    assert found.note == "a ? duck"
+
+
 NAMES = st.sampled_from([*GOOD, "choices", "message", "content", "usage"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=4),

@@ -216,6 +216,7 @@ def test_all_problems_are_reported_together_in_the_order_of_the_lines() -> None:
         ("a: [1,\n", "v.yaml:2: not valid YAML"),
         ("a: b\n---\nb: c\n", "v.yaml:2: not valid YAML"),
         ("a: \0", "v.yaml:1: not valid YAML"),
+        ("a: b\nc: \ud800", "v.yaml:2: character 8 is no text"),
         ("[" * 20_000, "v.yaml:1: nested deeper than 40"),
         ("a: &a [x]\nb: [" + ", ".join(["*a"] * 2_000) + "]", "over 1000 aliases"),
         (attributes("code: a, description: x") + "groups: {g: {temperature: 0}}", "temperature is 0, but must be"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sextant.errors import ImageError, SextantError, UsageError
+from sextant.errors import ImageError, ModelError, SextantError, UsageError
 from sextant.maths.logits import unit
 from sextant.types import Encoder, Floats, ImageFacts, PreparingEncoder
 
@@ -24,6 +24,7 @@ def embed_file(path: Path, encoder: Encoder) -> tuple[str, Floats]:
 
     Raises:
         ImageError: it cannot be read, or the encoder makes nothing of it.
+        ModelError: the encoder makes nothing of any picture.
     """
     from sextant import images
 
@@ -58,6 +59,7 @@ def encode(encoder: Encoder, pixels: Sequence[Any]) -> list[Floats | str]:
 
     Raises:
         UsageError: the encoder gives rows of another shape than it promises.
+        ModelError: it fails on a plain grey picture too, so it is not the pictures that are at fault.
     """
     if not pixels:
         return []
@@ -65,6 +67,7 @@ def encode(encoder: Encoder, pixels: Sequence[Any]) -> list[Floats | str]:
     try:
         rows = np.asarray(call(pixels), np.float32)
     except Exception as error:  # noqa: BLE001 – an encoder is anybody's code, and one picture must not end a run
+        _try_grey(encoder)
         if len(pixels) == 1:
             return [_failure(error)]
         return [encode(encoder, [one])[0] for one in pixels]
@@ -78,9 +81,24 @@ def encode(encoder: Encoder, pixels: Sequence[Any]) -> list[Floats | str]:
     return [row if good else unsound for row, good in zip(unit(rows), fine, strict=True)]
 
 
+def _try_grey(encoder: Encoder) -> None:
+    """Raises `ModelError` where the encoder fails on a plain grey picture: every other would only be skipped."""
+    from sextant import images
+
+    try:
+        encoder.encode_images([images.from_pixels(np.full((32, 32, 3), 128, np.uint8))])
+    except ModelError:
+        raise
+    except Exception as error:  # an encoder is anybody's code
+        raise ModelError(f"{encoder.name} fails on every picture, even a plain grey one: {_said(error)}") from error
+
+
 def _failure(error: Exception) -> str:
-    said = str(error) if isinstance(error, SextantError) else f"{type(error).__name__}: {error}"
-    return f"the encoder failed on it: {said}"
+    return f"the encoder failed on it: {_said(error)}"
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, SextantError) else f"{type(error).__name__}: {error}"
 
 
 def _sound(rows: Floats) -> NDArray[np.bool_]:

@@ -216,7 +216,7 @@ def _npy(paths: list[Path]) -> Raw:
     for path in paths:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # a damaged header is read as Python's own syntax, and fails in as many ways
             raise ExchangeError(f"{path}: cannot be read as an array of numbers: {error}") from error
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             kind = getattr(array, "dtype", "several arrays")
@@ -302,7 +302,7 @@ def _parquet(path: Path) -> Iterator[Any]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield file
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise ExchangeError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
@@ -366,6 +366,8 @@ def _json_records(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any
         if line.strip():
             try:
                 row = json.loads(line)
+                if "\\ud" in line.lower():  # half of a surrogate pair is legal in JSON, and nowhere else
+                    json.dumps(row, ensure_ascii=False).encode()
             except (ValueError, RecursionError) as error:
                 raise ExchangeError(f"{path}:{number}: is not JSON: {error}") from error
             if not isinstance(row, dict):

@@ -360,7 +360,10 @@ def compare(report: GoldenReport, path: Path, *, tolerance: float = TOLERANCE) -
     for name in (*MEASURES, "quiet"):
         now = [_figure(m, name) for m, _ in pairs]
         then = [old.get(name) for _, old in pairs]
-        values = [(a, float(b)) for a, b in zip(now, then, strict=True) if a is not None and b is not None]
+        try:
+            values = [(a, float(b)) for a, b in zip(now, then, strict=True) if a is not None and b is not None]
+        except (TypeError, ValueError) as error:
+            raise ExchangeError(f"{path}: its {name} is no number: {error}; write it anew") from error
         if values:
             new, old = (float(np.mean(column)) for column in zip(*values, strict=True))
             if new < old - tolerance:

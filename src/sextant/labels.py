@@ -46,7 +46,7 @@ def read(
     problems: list[str] = []
     passed = 0
     rows = list(records(path))
-    named = {code for _, row in rows if isinstance(row.get("attributes"), list) for code in row["attributes"]}
+    named = {str(code) for _, row in rows if isinstance(row.get("attributes"), list) for code in row["attributes"]}
     meant = [code for code in codes if code not in derived or not named.isdisjoint(derived)]
     for line, row in rows:
         name = str(row.get("path") or row.get("id") or "")
@@ -93,7 +93,7 @@ def _cells(row: Mapping[str, Any], codes: Collection[str], meant: Collection[str
         if row.get("value") not in (None, ""):
             yield str(row["code"]), row["value"]
     elif isinstance(row.get("attributes"), list):
-        shown = set(row["attributes"])
+        shown = set(map(str, row["attributes"]))
         yield from ((code, code in shown) for code in meant)
     else:
         yield from ((c, v) for c, v in row.items() if c in codes and v not in (None, ""))

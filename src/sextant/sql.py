@@ -87,6 +87,8 @@ def run(
     `parameters` fill each `?`. `score` gives a phrase's confidences (n,) in the order of the images, NaN for unknown;
     it is called once a phrase. Raises SqlError for a statement that is refused or that DuckDB rejects.
     """
+    if not select.isascii() and any("\ud800" <= character <= "\udfff" for character in select):
+        raise SqlError("The statement holds half of a character (a lone surrogate): type it anew.")
     config = {**_LOCKED, "memory_limit": memory, **({"threads": threads} if threads else {})}
     try:
         with closing(duckdb.connect(":memory:", config=config)) as connection:

@@ -184,7 +184,8 @@ def verdict(text: str) -> Verdict | str:
     if not isinstance(said["single_subject"], bool) or said["view"] not in VIEWS:
         return "the model's 'single_subject' or 'view' is none of what was asked for"
     note = said.get("note", "")
-    note = " ".join(note.split())[:LONGEST_NOTE] if isinstance(note, str) else ""
+    note = note if isinstance(note, str) else ""
+    note = " ".join(note.encode("utf-8", "replace").decode().split())[:LONGEST_NOTE]
     numbers = {name: float(said[name]) for name in _RANGES}
     return Verdict(single_subject=said["single_subject"], view=said["view"], note=note, **numbers)
 

@@ -142,6 +142,8 @@ def _candidate(row: Mapping[str, Any], base: str) -> Candidate | None:
 
 def _text(row: Mapping[str, Any], name: str) -> str:
     value = row.get(name)
+    if isinstance(value, str):
+        value = value.encode("utf-8", "replace").decode()  # half of a surrogate pair can be stored nowhere
     return " ".join(value.split())[: LONGEST_URL if "://" in value else LONGEST] if isinstance(value, str) else ""
 
 

@@ -95,13 +95,15 @@ def read_hub_card(folder: Path, name: str, revision: str | None, known: Known | 
         raise ModelError(f"{folder / 'config.json'} is not an open_clip model configuration: no embed_dim or text_cfg.")
     size = pixels.get("size", vision.get("image_size", 224))
     mode = pixels.get("resize_mode", "shortest")
-    clean = (text.get("tokenizer_kwargs") or {}).get("clean", "whitespace" if "hf_tokenizer_name" in text else "lower")
+    arguments = text.get("tokenizer_kwargs")
+    arguments = arguments if isinstance(arguments, dict) else {}
+    clean = arguments.get("clean", "whitespace" if "hf_tokenizer_name" in text else "lower")
     pad_id, pad_side = _padding(folder / "textual")
     raw = {
         "name": name,
         "revision": revision or _fingerprint(folder),
         "dim": config["embed_dim"],
-        "image_size": size[0] if isinstance(size, list) else size,
+        "image_size": size[0] if isinstance(size, list) and size else size,
         "resize_mode": mode,
         "crop": mode == "shortest",
         "crop_rounding": "nearest",
@@ -148,13 +150,16 @@ def token_id(tokenizer: Path, token: str | None) -> int | None:
     if token is None:
         return None
     raw = read_json(tokenizer)
-    for added in raw.get("added_tokens") or []:
-        if added.get("content") == token:
-            return int(added["id"])
-    vocabulary = (raw.get("model") or {}).get("vocab")
-    if isinstance(vocabulary, dict):
-        return vocabulary.get(token)
-    return next((i for i, row in enumerate(vocabulary or []) if row[0] == token), None)
+    try:
+        for added in raw.get("added_tokens") or []:
+            if added.get("content") == token:
+                return int(added["id"])
+        vocabulary = (raw.get("model") or {}).get("vocab")
+        if isinstance(vocabulary, dict):
+            return vocabulary.get(token)
+        return next((i for i, row in enumerate(vocabulary or []) if row[0] == token), None)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # JSON, but of some other shape
+        raise ModelError(f"{tokenizer} is no tokenizer: {error}. Convert or fetch the model again.") from error
 
 
 def _fingerprint(folder: Path) -> str:

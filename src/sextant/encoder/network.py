@@ -73,6 +73,8 @@ def open_onnx(path: Path, *, device: Device = "cpu", threads: int | None = None)
             "Check the NVIDIA driver and the CUDA libraries, or use --device cpu."
         )
     [feed] = _only(session.get_inputs(), path, "input")
+    if not session.get_outputs():
+        raise ModelError(f"{path} has no output; a tower of an encoder gives vectors.")
     output = session.get_outputs()[0].name
     kind = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float16)": np.float16}.get(
         feed.type, np.float32

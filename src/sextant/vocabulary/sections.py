@@ -48,6 +48,9 @@ def compose(text: str, name: str) -> Node | None:
                 what = f"nested deeper than {MAX_NESTING}" if depth > MAX_NESTING else f"over {MAX_ALIASES} aliases"
                 raise VocabularyError(f"{name}:{line}: {what}: write the entries out plainly")
         return yaml.compose(text, Loader=loader)
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON and command lines can bring
+        line = text[: error.start].count("\n") + 1
+        raise VocabularyError(f"{name}:{line}: character {error.start} is no text: write it anew") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
