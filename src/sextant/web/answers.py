@@ -46,12 +46,12 @@ class Cell:
 
 @dataclass(slots=True)
 class Neighbour:
-    """An image that resembles another."""
+    """An image that resembles another; `cosine` is null where it was not asked for."""
 
     id: str
     path: str
     name: str
-    cosine: float
+    cosine: float | None
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ class ColumnDetail:
     negatives: list[str]
     rule: str | None
     histogram: dict[str, list[float]] | None
-    curve: list[tuple[float, float]]
+    curve: list[list[float]]
     calibration: dict[str, Any] | None
     labels: dict[str, int]
     estimate: dict[str, float] | None

@@ -57,6 +57,7 @@ def application(
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
+        responses=problems.RESPONSES,
         redirect_slashes=False,
     )
     app.state.shelf, app.state.access, app.state.figures = shelf, Access(keys), Figures()

@@ -22,7 +22,7 @@ from sextant.web.gallery import Where, checked, number, ordered, plain_of, size_
 from sextant.web.served import Served
 
 router = APIRouter(prefix="/collections/{collection}", tags=["asking"])
-STEPS = (240, 1000, 4000)
+STEPS = (125, 500, 2000)
 """A ranking is worked out in one go so far, and kept; then again, further."""
 FACETS = ("tags", "camera_model", "taken_at", "format", "folder", "width")
 USUAL = Thresholds()
@@ -137,7 +137,7 @@ def _hits(served: Served, view: View, hits: tuple[Hit, ...]) -> list[FoundHit]:
             matched=hit.matched,
             margin=hit.margin,
             said=hit.said,
-            folded=[Neighbour(view.find(p) or "", p, p.rsplit("/", 1)[-1], float("nan")) for p in hit.folded],
+            folded=[Neighbour(view.find(p) or "", p, p.rsplit("/", 1)[-1], None) for p in hit.folded],
         )
         for k, hit in enumerate(hits)
     ]

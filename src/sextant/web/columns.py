@@ -27,6 +27,7 @@ STEPS = 1000
 POINTS = 81
 BINS = 60
 Number = Annotated[float | None, Query(allow_inf_nan=False, ge=-1e6, le=1e6)]
+Scale = Annotated[float | None, Query(allow_inf_nan=False, ge=1e-3, le=1e6)]
 Share = Annotated[float | None, Query(ge=0, le=1)]
 
 
@@ -47,7 +48,7 @@ def _estimate(found: dict[str, Any] | None) -> dict[str, float] | None:
 
 
 @router.get("/{code}")
-def column(served: Read, code: str, center: Number = None, scale: Number = None) -> ColumnDetail:
+def column(served: Read, code: str, center: Number = None, scale: Scale = None) -> ColumnDetail:
     """One column: its logits, its curve, and how many images there are from any confidence on.
 
     With `center` and `scale`, what the column would be with those instead; nothing is changed.
@@ -100,14 +101,14 @@ def at_least(confidence: NDArray[np.float64]) -> list[int]:
     return [int(n) for n in len(known) - np.searchsorted(known, edges, side="left")]
 
 
-def _curve(view: View, curve: Calibration, edges: tuple[float, ...]) -> list[tuple[float, float]]:
+def _curve(view: View, curve: Calibration, edges: tuple[float, ...]) -> list[list[float]]:
     """Points of a curve over the logits that there are, for an image of median background."""
     if curve.kind == "temperature" or len(edges) < 2 or not np.isfinite(edges[0]):
         return []
     logits = np.linspace(edges[0], edges[-1], POINTS)
     background = np.full(POINTS, float(np.nan_to_num(np.nanmedian(view.background))))
     found = np.asarray(curves.confidence(curve, logits, background))
-    return [(float(z), float(p)) for z, p in zip(logits, found, strict=True)]
+    return [[float(z), float(p)] for z, p in zip(logits, found, strict=True)]
 
 
 def _record(view: View, code: str) -> dict[str, Any] | None:
@@ -210,7 +211,7 @@ def settings(
     served: Write,
     code: str,
     center: Annotated[float, Body(allow_inf_nan=False, ge=-1e6, le=1e6)],
-    scale: Annotated[float, Body(allow_inf_nan=False, gt=0, le=1e6)],
+    scale: Annotated[float, Body(allow_inf_nan=False, ge=1e-3, le=1e6)],
 ) -> Done:
     """Puts `sigmoid((logit − center) / scale)` in use, until somebody undoes it; labels may refine it."""
     with served.writing:

@@ -44,6 +44,26 @@ STATUSES: tuple[tuple[type[SextantError], int, str], ...] = (
 """The status of every error that Sextant raises on purpose; the first that fits."""
 
 
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What happened, and to what."},
+        "remedy": {"type": "string", "description": "What to do."},
+        "instance": {"type": "string"},
+    },
+}
+MAY_HAPPEN = (400, 401, 403, 404, 408, 410, 413, 415, 421, 422, 501, 503)
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
+    for status in MAY_HAPPEN
+}
+"""What every address may answer instead, for the description of the API."""
+
+
 @dataclass(eq=False)
 class Problem(Exception):
     """A refusal: `detail` says what happened and `remedy` what to do."""
