@@ -164,6 +164,36 @@ def test_a_configuration_of_another_shape_is_read_or_refused(tmp_path: Path) -> 
         OnnxEncoder(hub, precision="fp32")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("context_length", 1 << 40), ("dim", 1 << 40), ("image_size", 100_000), ("pad_id", 1 << 31)]
+)
+def test_a_card_cannot_ask_for_all_the_memory(tmp_path: Path, key: str, value: int) -> None:
+    with pytest.raises(ModelError, match=f"card.json.*{key}"):
+        OnnxEncoder(tiny_bundles.bundle(tmp_path / "b", **{key: value}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}]}},
+        {"model": {"type": "WordLevel", "vocab": {"red": 3}, "unk_token": "<unk>"}, "added_tokens": []},
+        {
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "<eos>", "type_id": 0}}] * 9,
+                "pair": [],
+                "special_tokens": {"<eos>": {"id": "<eos>", "ids": [1], "tokens": ["<eos>"]}},
+            }
+        },
+    ],
+)
+def test_a_tokenizer_that_fails_or_panics_is_a_model_error(folder: Path, change: dict[str, Any]) -> None:
+    held = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(held | change))
+    with pytest.raises(ModelError, match=r"tokenizer\.json cannot be used"):
+        OnnxEncoder(folder, precision="fp32").encode_texts(["a red green blue thing"])
+
+
 def test_a_graph_without_an_output_is_a_model_error(folder: Path) -> None:
     graph = onnx.load(str(folder / "visual.onnx"))
     del graph.graph.output[:]

@@ -18,6 +18,8 @@ CLAMPED_SCALE = 100.0
 """Training with a softmax clamps the logit scale here, and the published models end there."""
 SIGMOID_SCALE, SIGMOID_BIAS = 112.0, -15.0
 """In the middle of the published sigmoid-trained models; used, and marked as assumed, where nothing better is known."""
+MOST = 8192
+"""No published encoder has more dimensions, pixels a side or tokens; a damaged card could ask for all the memory."""
 
 Three = tuple[float, float, float]
 Spread = Annotated[float, Field(gt=1e-6)]
@@ -31,16 +33,16 @@ class Card(BaseModel):
     format: int = FORMAT
     name: str = Field(min_length=1)
     revision: str = Field(min_length=1)
-    dim: int = Field(gt=0)
-    image_size: int = Field(gt=0)
+    dim: int = Field(gt=0, le=MOST)
+    image_size: int = Field(gt=0, le=MOST)
     resize_mode: Literal["shortest", "squash"]
     crop: bool = True
     crop_rounding: Literal["floor", "nearest"] = "floor"
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     mean: Three
     std: tuple[Spread, Spread, Spread]
-    context_length: int = Field(gt=0)
-    pad_id: int = Field(ge=0)
+    context_length: int = Field(gt=0, le=MOST)
+    pad_id: int = Field(ge=0, lt=1 << 31)
     pad_side: Literal["right", "left"] = "right"
     lower: bool = False
     clean: Literal["none", "whitespace", "canonicalize"] = "none"

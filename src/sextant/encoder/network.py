@@ -84,7 +84,7 @@ def open_onnx(path: Path, *, device: Device = "cpu", threads: int | None = None)
         result: NDArray[Any] = session.run([output], {feed.name: rows})[0]
         return result
 
-    return _Batched(run, path, np.dtype(kind), feed.shape[0] if isinstance(feed.shape[0], int) else None)
+    return _Batched(run, path, np.dtype(kind), next((n for n in feed.shape[:1] if isinstance(n, int) and n > 0), None))
 
 
 def open_openvino(path: Path, *, threads: int | None = None) -> Network:

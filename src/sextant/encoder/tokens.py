@@ -36,17 +36,25 @@ class TextPreparation:
 
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises plain Exception, for a missing file as for a broken one
-            raise ModelError(
-                f"The tokenizer {path} cannot be read ({error}). Convert or fetch the model again."
-            ) from error
-        self.card = card
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length=card.context_length)
+            self._tokenizer.no_padding()
+            self._tokenizer.enable_truncation(max_length=card.context_length)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # plain Exception for a missing file, and a Rust panic is not even that
+            raise _unusable(path, error) from error
+        self.card, self._path = card, path
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """Texts to an (n, context_length) int32 array. Over-long texts lose their end, never the closing token."""
-        encodings = self._tokenizer.encode_batch([clean(text, self.card) for text in texts])
+        cleaned = [clean(text, self.card) for text in texts]
+        try:
+            encodings = self._tokenizer.encode_batch(cleaned)
+            if any(len(encoding.ids) > self.card.context_length for encoding in encodings):
+                raise ValueError(f"it gives more than {self.card.context_length} tokens")
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            raise _unusable(self._path, error) from error
         ids = np.full((len(texts), self.card.context_length), self.card.pad_id, dtype=np.int32)
         for row, encoding in zip(ids, encodings, strict=True):
             tokens = encoding.ids
@@ -55,6 +63,10 @@ class TextPreparation:
             else:
                 row[: len(tokens)] = tokens
         return ids
+
+
+def _unusable(path: Path, error: BaseException) -> ModelError:
+    return ModelError(f"The tokenizer {path} cannot be used ({error}). Convert or fetch the model again.")
 
 
 def clean(text: str, card: Card) -> str:
