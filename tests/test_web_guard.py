@@ -264,6 +264,25 @@ def test_a_browser_signs_in_and_out_and_is_shut_out_with_its_key(locked: TestCli
     assert locked.get(f"{API}/images", headers={"Cookie": f"{COOKIE}={session}"}).status_code == 401
 
 
+def test_keys_that_are_damaged_while_served_shut_everybody_out(locked: TestClient, keys: Keys) -> None:
+    _, token = keys.add("ada", ["read"])
+    assert locked.get(f"{API}/images", headers=bearer(token)).status_code == 200
+    keys.file.write_text("{")
+    for headers in (bearer(token), {"Accept": "text/html"}):
+        answer = locked.get(f"{API}/images", headers=headers)
+        assert answer.status_code == 503
+        assert str(keys.file) not in answer.text
+    assert locked.get("/c/photos", headers={"Accept": "text/html"}).status_code == 503
+
+
+def test_a_problem_does_not_tell_where_a_collection_lies(locked: TestClient, keys: Keys, photos: Collection) -> None:
+    _, token = keys.add("ada", ["read"])
+    (photos.folder / ".sextant" / "collection.json").write_text("{")
+    answer = locked.get(f"{API}/images", headers=bearer(token))
+    assert answer.status_code == 503
+    assert str(photos.folder) not in answer.text
+
+
 # the command line
 
 

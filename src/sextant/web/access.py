@@ -13,6 +13,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from sextant.errors import UsageError
 from sextant.web.keys import SCOPES, Key, Keys, Scope
 from sextant.web.problems import Problem
 from sextant.web.served import Served, Shelf, Unknown
@@ -21,6 +22,7 @@ COOKIE = "sextant_session"
 VISITOR = "X-Sextant-Visitor"
 SESSION_SECONDS = 12 * 3600
 MOST_SESSIONS = 10_000
+REPAIR = "Whoever runs the server restores it from a backup, or makes new keys."
 REMEDY = "Send a key as `Authorization: Bearer …`; `sextant keys add NAME` makes one."
 
 
@@ -56,6 +58,10 @@ class Access:
         """Who is asking; None without a key that is known."""
         if self.keys is None:
             return ANYBODY
+        try:
+            self.keys.all()
+        except UsageError as error:
+            raise Problem(503, "The keys cannot be read", "the server's file of keys is damaged", REPAIR) from error
         said = request.headers.get("authorization", "")
         kind, _, token = said.partition(" ")
         if said:

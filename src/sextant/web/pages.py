@@ -73,7 +73,10 @@ _templates = _environment()
 
 def page(name: str, request: Request, status: int = 200, **values: Any) -> HTMLResponse:
     """A template as an answer. Every one knows who is asking and which collections there are."""
-    caller: Caller | None = request.app.state.access.caller(request)
+    try:
+        caller: Caller | None = request.app.state.access.caller(request)
+    except Problem:  # the page that says so is shown to whoever asks
+        caller = None
     shelf: Shelf = request.app.state.shelf
     names = [served.name for served in shelf if caller and caller.sees(served.name)]
     base: dict[str, Any] = {"asker": caller, "names": names, "served": None, "tab": None, "path": request.url.path}

@@ -112,12 +112,19 @@ def install(app: FastAPI) -> None:
         problem = of(error)
         if isinstance(error, CollectionError):
             problem = _gone(request) or problem
-        return _said(request, problem)
+        return _said(request, _discreet(request, problem))
 
     for kind in (SextantError, Unknown, Problem, Exception):
         app.add_exception_handler(kind, told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
+
+
+def _discreet(request: Request, problem: Problem) -> Problem:
+    """A problem that does not tell where on this machine a collection lies."""
+    for served in request.app.state.shelf:
+        problem.detail = problem.detail.replace(str(served.root), served.name)
+    return problem
 
 
 def _gone(request: Request) -> Problem | None:
