@@ -274,7 +274,7 @@ def test_a_rule_that_cannot_be_read_says_where(client: TestClient) -> None:
 
 
 def test_the_rules_of_facets_select_what_was_counted(client: TestClient) -> None:
-    for facet in got(client.get(f"{API}/facets", params={"names": "format,width,red"})):
+    for facet in got(client.get(f"{API}/facets", params={"names": "shows,format,width,red"})):
         for value in facet["values"]:
             assert got(client.get(f"{API}/rule", params={"text": value["rule"]}))["images"] == value["count"]
 

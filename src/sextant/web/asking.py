@@ -11,20 +11,22 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from sextant import facets
-from sextant.maths.rules import BAND_NAMES, band
+from sextant.maths.rules import ACCEPTED, BAND_NAMES, band
 from sextant.types import Hit, SearchResult
 from sextant.view import KINDS, View
 from sextant.vocabulary import Thresholds
 from sextant.web import cursors
 from sextant.web.access import Read, Visitor
 from sextant.web.answers import Found, FoundHit, Neighbour
-from sextant.web.gallery import Where, checked, number, ordered, plain_of, size_of
+from sextant.web.gallery import Where, checked, label_of, ordered, plain_of, size_of
 from sextant.web.served import Served
 
 router = APIRouter(prefix="/collections/{collection}", tags=["asking"])
 STEPS = (125, 500, 2000)
 """A ranking is worked out in one go so far, and kept; then again, further."""
-FACETS = ("tags", "camera_model", "taken_at", "format", "folder", "width")
+SHOWS = "shows"
+"""The facet of all attributes together: which are accepted most often."""
+FACETS = (SHOWS, "tags", "camera_model", "taken_at", "format", "folder", "width")
 USUAL = Thresholds()
 
 
@@ -193,16 +195,30 @@ def facet_counts(
     With `q`, of the images that are more likely than not to show that.
     """
     wanted = [name for name in names.split(",") if name]
-    codes = [name for name in wanted if name not in KINDS]
-    view = checked(served, codes, None)
+    codes = [name for name in wanted if name not in KINDS and name != SHOWS]
+    view = checked(served, [*codes, *(served.view().codes() if SHOWS in wanted else ())], None)
     mask = np.zeros(len(view), np.bool_)
     mask[ordered(served, view, where, None)] = True
     if q:
         mask &= _likely(served, view, q)
     counted: list[dict[str, Any]] = served.kept(
-        view, f"facets {q!r} {where!r} {wanted!r} {limit}", lambda: plain_of(facets.count(view, mask, wanted, limit))
+        view, f"facets {q!r} {where!r} {wanted!r} {limit}", lambda: _counted(view, mask, wanted, limit)
     )
     return counted
+
+
+def _counted(view: View, mask: NDArray[np.bool_], wanted: list[str], limit: int) -> list[dict[str, Any]]:
+    found = plain_of(facets.count(view, mask, [name for name in wanted if name != SHOWS], limit))
+    return [_shows(view, mask, limit), *found] if SHOWS in wanted else found
+
+
+def _shows(view: View, mask: NDArray[np.bool_], limit: int) -> dict[str, Any]:
+    """The attributes that most images of an answer show, but not all: those would narrow nothing."""
+    total = int(mask.sum())
+    counts = {code: int((view.values(code).band[mask] == ACCEPTED).sum()) for code in view.codes()}
+    telling = sorted((code for code, n in counts.items() if 0 < n < total), key=lambda code: (-counts[code], code))
+    values = [{"value": label_of(view, code), "count": counts[code], "rule": code} for code in telling[:limit]]
+    return {"name": SHOWS, "kind": "attributes", "values": values, "others": 0, "missing": 0}
 
 
 def _likely(served: Served, view: View, q: str) -> NDArray[np.bool_]:
@@ -210,4 +226,4 @@ def _likely(served: Served, view: View, q: str) -> NDArray[np.bool_]:
     return np.asarray(confidence >= USUAL.tentative)
 
 
-__all__ = ["number", "router"]
+__all__ = ["router"]

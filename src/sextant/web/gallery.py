@@ -161,13 +161,19 @@ def cells(served: Served, view: View, image: str) -> list[Cell]:
     return [_cell(view, code, row, said.get(code, [])) for code in view.codes()]
 
 
+def label_of(view: View, code: str) -> str:
+    """What people call a column."""
+    item = view.describe(code)
+    return (item.label if item else None) or code
+
+
 def _cell(view: View, code: str, row: int, labels: list[dict[str, Any]]) -> Cell:
     values, item = view.values(code), view.describe(code)
     source = str(view.source(code)[row])
     own = view.confidence(code, view.calibration(code))[row] if source == "person" and code in view.columns else np.nan
     return Cell(
         code=code,
-        label=(item.label if item else None) or code,
+        label=label_of(view, code),
         kind="derived" if isinstance(item, Derived) else "base" if item else "removed",
         confidence=number(values.confidence[row]),
         band=BAND_NAMES[int(values.band[row])],

@@ -19,6 +19,7 @@ from sextant.web.access import COOKIE, SESSION_SECONDS, Access, Caller, CallerOf
 from sextant.web.columns import column as column_detail
 from sextant.web.columns import history
 from sextant.web.gallery import image as image_detail
+from sextant.web.gallery import label_of
 from sextant.web.problems import Problem
 from sextant.web.served import Shelf
 from sextant.web.vocabularies import current as current_vocabulary
@@ -133,16 +134,11 @@ def sign_out(request: Request) -> Response:
 def gallery(request: Request, served: Read, q: str = "", where: str = "", sort: str = "") -> HTMLResponse:
     """The gallery, with a search in it."""
     view = served.view()
-    columns = [{"code": code, "label": _label(view, code)} for code in view.codes()]
+    columns = [{"code": code, "label": label_of(view, code)} for code in view.codes()]
     return page(
         "gallery", request, served=served, tab="", images=len(view), columns=columns,
         q=q[:2000], where=where[:10_000], sort=sort[:80], sorts=SORTS,
     )  # fmt: skip
-
-
-def _label(view: Any, code: str) -> str:
-    item = view.describe(code)
-    return str((item.label if item else None) or code)
 
 
 @router.get("/c/{collection}/images/{image}")
@@ -191,7 +187,7 @@ def review(request: Request, served: Read) -> HTMLResponse:
     view = served.view(served.view().codes())
     known = [i for i in found.items if i.code in view.codes()]
     bands = {(i.id, i.code): BAND_NAMES[int(view.values(i.code).band[view.places[i.id]])] for i in known}
-    labels = {code: _label(view, code) for code in view.codes()}
+    labels = {code: label_of(view, code) for code in view.codes()}
     more: dict[str, Any] = {"groups": groups, "failing": failing, "bands": bands, "labels": labels}
     return page("review", request, served=served, tab="review", **more)
 

@@ -2,7 +2,7 @@
 
 import { ask, cut, make, thousands } from "./api.js";
 
-const TITLES = { format: "Format", camera_model: "Camera", taken_at: "Taken", tags: "Tags", folder: "Folder", width: "Width in pixels" };
+const TITLES = { shows: "Shows", format: "Format", camera_model: "Camera", taken_at: "Taken", tags: "Tags", folder: "Folder", width: "Width in pixels" };
 
 export class Filters {
   /** `field` holds the rule; `changed` is called when a filter has written to it. */
@@ -97,6 +97,9 @@ export class Filters {
     try {
       const found = await ask("/facets", { query: { q: question.q, where: question.where }, signal: this.asking.signal });
       const clauses = this.clauses();
+      const shows = found.find((facet) => facet.name === "shows");
+      const codes = [...document.getElementById("codes").options].filter((o) => clauses.includes(o.value));
+      shows?.values.unshift(...codes.filter((o) => !shows.values.some((v) => v.rule === o.value)).map((o) => ({ value: o.textContent, count: null, rule: o.value })));
       const held = document.activeElement?.dataset?.rule;
       this.facets.replaceChildren(...found.filter((f) => f.values.length > 1 || f.values.some((v) => clauses.includes(v.rule))).map((f) => this.facet(f, clauses)));
       if (held) [...this.facets.querySelectorAll("button")].find((b) => b.dataset.rule === held)?.focus();
@@ -108,7 +111,7 @@ export class Filters {
     return make("section", {}, make("h2", {}, title), make("ul", { class: "facet" },
       ...facet.values.map((v) => {
         const on = split(v.rule).every((c) => clauses.includes(c));
-        const button = make("button", { type: "button", "aria-pressed": String(on), "data-rule": v.rule, title: v.rule }, make("span", {}, v.value || "(top folder)"), make("span", { class: "count" }, thousands(v.count)));
+        const button = make("button", { type: "button", "aria-pressed": String(on), "data-rule": v.rule, title: v.rule }, make("span", {}, v.value || "(top folder)"), make("span", { class: "count" }, v.count === null ? "all" : thousands(v.count)));
         button.addEventListener("click", () => this.toggle(v.rule));
         return make("li", {}, button);
       })));
