@@ -73,7 +73,8 @@ async def mix(client: httpx.AsyncClient, ids: list[str], clients: int = 8, each:
 
     started = time.perf_counter()
     await asyncio.gather(*(work() for _ in range(clients)))
-    return f"a mix of readings, {clients} clients: {clients * each / (time.perf_counter() - started):.0f} requests a second"
+    seconds = time.perf_counter() - started
+    return f"a mix of readings, {clients} clients: {clients * each / seconds:.0f} requests a second"
 
 
 async def previews(client: httpx.AsyncClient) -> str:
