@@ -26,7 +26,7 @@ NEAR = 0.08  # half the width of a stratum around an edge
 BOOST = 2.0  # how much more an image near an edge is worth than its doubt alone
 LEAST_DOUBT = 0.06  # standard deviation granted to a stratum that claims to be certain
 SIMULATIONS = 4000
-LEAST_SURPRISE = 0.3  # of a label, granted to a stratum whose confidences leave room for none
+LEAST_SURPRISE = 0.3, 0.5  # of a label, that a stratum may hold less or more than it shows, whatever its confidences
 ERRORS = (0, 2, 6)  # wrong labels with which the search for a threshold may begin
 STEP = 1.25  # growth from one tried number of labels to the next
 
@@ -152,8 +152,8 @@ def estimate_count(
         rest = round(n / float(chance[inside][0])) - n
         value += right + rest * right / n
         # Two sides of the same doubt, as in the exact binomial interval: one label less, one label more.
-        low = numbers.beta(right + 0.02 * rate + 1e-9, n - right + max(1 - rate, LEAST_SURPRISE), SIMULATIONS)
-        high = numbers.beta(right + max(rate, LEAST_SURPRISE), n - right + 0.5 * (1 - rate) + 1e-9, SIMULATIONS)
+        low = numbers.beta(right + 0.02 * rate + 1e-9, n - right + max(1 - rate, LEAST_SURPRISE[0]), SIMULATIONS)
+        high = numbers.beta(right + max(rate, LEAST_SURPRISE[1]), n - right + 0.5 * (1 - rate) + 1e-9, SIMULATIONS)
         lower += right + numbers.binomial(rest, np.clip(low, 0, 1))
         upper += right + numbers.binomial(rest, np.clip(high, 0, 1))
     side = (1 - level) / 2
