@@ -194,6 +194,24 @@ def test_a_tokenizer_that_fails_or_panics_is_a_model_error(folder: Path, change:
         OnnxEncoder(folder, precision="fp32").encode_texts(["a red green blue thing"])
 
 
+@pytest.mark.parametrize("axes", [[0, 1, 2, 3], [0, 2, 3], [3]])
+def test_a_graph_that_gives_no_vector_for_each_picture_is_a_model_error(folder: Path, axes: list[int]) -> None:
+    model = onnx.load(str(folder / "visual.onnx"))
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array(axes, np.int64), "axes"))
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, str(folder / "visual.onnx"))
+    with pytest.raises(ModelError, match=r"visual\.onnx.*a vector for each"):
+        OnnxEncoder(folder, precision="fp32").encode_images([plain((1, 2, 3))] * 2)
+
+
+def test_a_graph_whose_names_are_no_text_is_a_model_error(folder: Path) -> None:
+    file = folder / "visual.onnx"
+    file.write_bytes(file.read_bytes().replace(b"embedding", b"\xee" * 9))
+    with pytest.raises(ModelError, match=r"visual\.onnx"):
+        OnnxEncoder(folder, precision="fp32").encode_images([plain((1, 2, 3))])
+
+
 def test_a_graph_without_an_output_is_a_model_error(folder: Path) -> None:
     graph = onnx.load(str(folder / "visual.onnx"))
     del graph.graph.output[:]

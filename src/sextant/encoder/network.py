@@ -65,6 +65,7 @@ def open_onnx(path: Path, *, device: Device = "cpu", threads: int | None = None)
     providers: list[Any] = [cuda, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        feeds, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
     except Exception as error:  # ONNX Runtime has a class of its own for every way to fail
         raise _unreadable(path, error) from error
     if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
@@ -72,16 +73,15 @@ def open_onnx(path: Path, *, device: Device = "cpu", threads: int | None = None)
             f"CUDA was asked for, but ONNX Runtime could not start it for {path.name}. "
             "Check the NVIDIA driver and the CUDA libraries, or use --device cpu."
         )
-    [feed] = _only(session.get_inputs(), path, "input")
-    if not session.get_outputs():
+    [feed] = _only(feeds, path, "input")
+    if not outputs:
         raise ModelError(f"{path} has no output; a tower of an encoder gives vectors.")
-    output = session.get_outputs()[0].name
     kind = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float16)": np.float16}.get(
         feed.type, np.float32
     )
 
     def run(rows: NDArray[Any]) -> NDArray[Any]:
-        result: NDArray[Any] = session.run([output], {feed.name: rows})[0]
+        result: NDArray[Any] = session.run(outputs[:1], {feed.name: rows})[0]
         return result
 
     return _Batched(run, path, np.dtype(kind), next((n for n in feed.shape[:1] if isinstance(n, int) and n > 0), None))
@@ -163,6 +163,8 @@ class _Batched:
                 result = np.asarray(self._run(part), dtype=np.float32)
             except Exception as error:  # both runtimes have their own classes for a failed run
                 raise ModelError(f"{self._path} failed while running: {error}") from error
+            if result.ndim != 2 or len(result) != len(part):
+                raise ModelError(f"{self._path} gives {result.shape} for {len(part)} inputs; a vector for each is needed.")
             parts.append(result[: len(result) - missing])
         return np.concatenate(parts)
 
