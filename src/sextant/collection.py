@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from sextant.feedback.recording import Context
     from sextant.feedback.weights import LearnReport
     from sextant.fetch import Fetcher
+    from sextant.finetune import FinetuneReport
+    from sextant.finetune import Request as FinetuneRequest
     from sextant.golden import GoldenReport
     from sextant.indexing import IndexState
     from sextant.memory import Favourite, Searched
@@ -746,6 +748,22 @@ class Collection(Edges):
     def picks(self, curation: int | None = None) -> list[PickRecord]:
         """Every picture that was picked, with where it came from and how it scored; or those of one curation."""
         return self.catalog.picks(curation)
+
+    # training
+
+    def finetune(
+        self, request: FinetuneRequest, *, install: bool = False, progress: Report | None = None
+    ) -> FinetuneReport:
+        """Trains an encoder on a data set or on this collection's labels; `install` lets the collection use it.
+
+        The former encoder's vectors stay, so `use` of it goes back in one step. Needs the extra `train`.
+        """
+        from sextant import finetune
+
+        report = finetune.finetune(request, edges=self, progress=progress)
+        if not install:
+            return report
+        return finetune.with_report(report, finetune.install(self, report, progress=progress))
 
     # in and out
 

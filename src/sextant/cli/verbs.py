@@ -61,6 +61,10 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "tune": Verb("tuning", "Try other settings for one attribute, and keep one."),
         "report": Verb("tuning", "Write the collection as one HTML page, to look at or to send."),
     },
+    "Train": {
+        "finetune": Verb("training", "Train an encoder on labelled pictures, and measure what it gained."),
+        "scorecard": Verb("training", "Measure an encoder against seven gates on held-out pictures."),
+    },
     "In and out": {
         "export": Verb("moving", "Write facts and confidences to a file, a folder, or beside the pictures."),
         "import": Verb("moving", "Take vectors, or tags and descriptions, made elsewhere."),

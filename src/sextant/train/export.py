@@ -77,12 +77,17 @@ def _name(source: str, folder: Path) -> str:
 
 
 def _export(checkpoint: checkpoints.Checkpoint, bundle: Path) -> None:
+    size, length = checkpoint.card["image_size"], checkpoint.card["context_length"]
+    graphs(checkpoint.visual, checkpoint.textual, size, length, bundle)
+
+
+def graphs(visual: Any, textual: Any, size: int, length: int, bundle: Path) -> None:
+    """Write visual.onnx and textual.onnx of two torch towers. Raises `MissingExtra` without the ONNX packages."""
     import torch
 
-    size, length = checkpoint.card["image_size"], checkpoint.card["context_length"]
     parts: list[tuple[Any, Any, str, str]] = [
-        (checkpoint.visual, torch.zeros(2, 3, size, size), "image", "visual.onnx"),
-        (checkpoint.textual, torch.zeros(2, length, dtype=torch.int32), "text", "textual.onnx"),
+        (visual, torch.zeros(2, 3, size, size), "image", "visual.onnx"),
+        (textual, torch.zeros(2, length, dtype=torch.int32), "text", "textual.onnx"),
     ]
     for module, example, feed, file in parts:
         with warnings.catch_warnings(), torch.no_grad():

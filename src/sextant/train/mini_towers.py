@@ -51,14 +51,17 @@ class VisualTower(nn.Module):  # type: ignore[misc,unused-ignore]
 
     def forward(self, image: Tensor) -> Tensor:
         """Pictures (n, 3, s, s), normalised as the card says, to unit rows (n, dim)."""
-        x = self.body(image)
+        pooled = self.pooled(self.body(image))
+        return F.normalize(self.head(self.norm(pooled.float())), dim=-1)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """What the body gave (n, c, h, w) to features: mean, maximum and map, (n, 2c + 432)."""
         map_ = F.relu(
             F.interpolate(self.places(x), size=(3, 3), mode="area")
             if x.shape[-1] != 6
             else F.avg_pool2d(self.places(x), 2)
         )
-        pooled = torch.cat([x.mean((2, 3)), x.amax((2, 3)), map_.flatten(1)], dim=1)
-        return F.normalize(self.head(self.norm(pooled.float())), dim=-1)
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3)), map_.flatten(1)], dim=1)
 
 
 class Layer(nn.Module):  # type: ignore[misc,unused-ignore]

@@ -1,0 +1,159 @@
+"""`finetune` and `scorecard`: a better encoder from labelled pictures, and what it is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sextant import output
+from sextant.cli.invocation import Invocation, json_option, verb
+from sextant.cli.progress import reporting
+from sextant.output import Cell, Heading
+from sextant.paths import expanded
+
+if TYPE_CHECKING:
+    from sextant.finetune import Installed
+
+RECIPES = click.Choice(["quick", "full", "probe", "reference"])
+
+
+@verb(
+    examples="""
+    sextant finetune facades/pictures --classes facades/vocabulary.yaml --out tuned
+    sextant finetune labels.csv --recipe full --clusters clusters.yaml --out tuned
+    sextant finetune --labels gothic,romanesque --install
+    sextant finetune facades/pictures --out tuned --until gate
+    """,
+)
+@click.argument("dataset", required=False, type=click.Path())
+@click.option(
+    "--base", default="mini", show_default=True, metavar="BASE", help="mini, a bundle of it, or a checkpoint."
+)
+@click.option("--recipe", type=RECIPES, default="quick", show_default=True, help="How much is trained.")
+@click.option("--classes", "prompts", type=click.Path(), metavar="FILE", help="YAML: class: [canonical prompt, …].")
+@click.option(
+    "--clusters", type=click.Path(), metavar="FILE", help="YAML: classes taken for each other. Else proposed."
+)
+@click.option("--out", metavar="RUN", type=click.Path(), help="The run's folder. Default: tuned.")
+@click.option("--labels", metavar="CODES", help="Learn from this collection's labels of these attributes, not DATASET.")
+@click.option("--without", multiple=True, metavar="CLASS", help="Leave a class out. May be given again.")
+@click.option("--photos", type=click.Path(), metavar="FOLDER", help="Pictures that are none of it, to keep knowing.")
+@click.option("--gate", type=float, metavar="P", help="Drop training images to which the base gives less than P.")
+@click.option("--rate", type=float, metavar="R", help="The learning rate of the heads.")
+@click.option("--epochs", type=int, metavar="N", help="Epochs of the heads, and of the blocks where there are any.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Another number, another run.")
+@click.option("--until", metavar="STEP", help="Stop after a step, such as gate or clusters.")
+@click.option("--ablate", is_flag=True, help="Train again with each decision turned round, and compare.")
+@click.option("--install", is_flag=True, help="Let the collection use the encoder, and show what that changes.")
+@json_option
+def finetune(run: Invocation, dataset: str | None, install: bool, **options: Any) -> int:
+    """Train an encoder on labelled pictures.
+
+    DATASET is a folder with a folder for each class, or a CSV with path and class. Every step writes what it decided
+    into the run's folder; a run that was stopped goes on with the same command, to the same weights. The exit status is
+    1 if a gate of the scorecard fails.
+    """
+    from sextant import finetune as stage
+
+    request = stage.Request(
+        source=None if dataset is None else expanded(dataset),
+        out=expanded(options.pop("out") or "tuned"),
+        prompts=_path(options.pop("prompts")),
+        clusters=_path(options.pop("clusters")),
+        photos=_path(options.pop("photos")),
+        labels=tuple(code.strip() for code in (options.pop("labels") or "").split(",") if code.strip()),
+        **options,
+    )
+    if install or request.labels:
+        with run.collection() as photos, reporting("finetune", "steps") as progress:
+            report = photos.finetune(request, install=install, progress=progress)
+    else:
+        with reporting("finetune", "steps") as progress:
+            report = stage.finetune(request, progress=progress)
+    if run.form == "json":
+        output.write_json(report.to_dict())
+    else:
+        _print(report)
+    return 0 if report.ready is not False else 1
+
+
+@verb(
+    examples="""
+    sextant scorecard tuned
+    sextant scorecard tuned --data held-out
+    sextant scorecard local-dir:tuned/bundle --data held-out --classes classes.yaml
+    """,
+)
+@click.argument("source", metavar="RUN|BUNDLE", type=click.Path())
+@click.option("--data", type=click.Path(), metavar="DATASET", help="Held-out pictures: a folder a class, or a CSV.")
+@click.option("--classes", "prompts", type=click.Path(), metavar="FILE", help="YAML: class: [canonical prompt, …].")
+@click.option("--clusters", type=click.Path(), metavar="FILE", help="YAML: classes that are taken for each other.")
+@json_option
+def scorecard(
+    run: Invocation, source: str, data: str | None, prompts: str | None, clusters: str | None
+) -> int:  # fmt: skip
+    """Measure an encoder against seven gates, on pictures that it was not trained on.
+
+    Without --data a run is measured on its own test part. Images that the run was trained on are refused. The exit
+    status is 1 if a gate fails, and a figure that is missing fails.
+    """
+    from sextant import finetune as stage
+
+    found = stage.scorecard(source, data=_path(data), prompts=_path(prompts), clusters=_path(clusters))
+    if run.form == "json":
+        output.write_json(found)
+    else:
+        _print_gates(found)
+    return 0 if found["ready"] else 1
+
+
+def _path(value: str | None) -> Path | None:
+    return None if value is None else expanded(value)
+
+
+def _print(report: Any) -> None:
+    for line in report.told:
+        output.write_line(output.plain(line))
+    if report.scorecard is not None:
+        output.write_line()
+        _print_gates(report.scorecard)
+    if report.ablations:
+        output.write_line()
+        _print_ablations(report.ablations)
+    if report.installed is not None:
+        _print_installed(report.installed)
+    output.note(f"run: {output.plain(str(report.folder))}")
+
+
+def _print_gates(found: dict[str, Any]) -> None:
+    headings = [Heading("gate"), Heading("wanted", "right"), Heading("before", "right"), Heading("measured", "right"),
+                Heading("")]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for gate in found["gates"]:
+        before = (found.get("base") or {}).get("figures", {}).get(gate["name"])
+        mark: tuple[str, str] = ("passed", "green") if gate["passed"] else ("FAILED", "red")
+        value = "missing" if gate["value"] is None else f"{gate['value']:.3f}"
+        was = "–" if before is None else f"{before['value']:.3f}"
+        rows.append([gate["name"], f"{gate['better']} {gate['limit']:g}", was, value, [mark]])
+    output.write_table(headings, rows)
+    passed = sum(gate["passed"] for gate in found["gates"])
+    output.write_line(f"{passed} of {len(found['gates'])} gates on {found['images']:,} held-out images")
+
+
+def _print_ablations(rows: list[dict[str, Any]]) -> None:
+    headings = [Heading("decision turned round")]
+    headings += [Heading(name, "right") for name in ("accuracy", "difference (95 %)", "ECE", "outside", "seconds")]
+    output.write_table(headings, [[r["name"], f"{r['accuracy']:.3f}", r["difference"], f"{r['ece']:.3f}",
+                                   f"{r['outside']:.3f}", f"{r['seconds']:.0f}"] for r in rows])  # fmt: skip
+
+
+def _print_installed(found: Installed) -> None:
+    output.write_line()
+    output.write_line(output.plain(f"the collection now uses {found.encoder}"))
+    headings = [Heading("attribute")]
+    headings += [Heading(name, "right") for name in ("accepted before", "accepted now", "changed band")]
+    rows = [[c["code"], f"{c['before']:,}", f"{c['now']:,}", f"{c['changed']:,}"] for c in found.changes]
+    output.write_table(headings, rows)
+    output.write_line(output.plain(f"back in one step: sextant model use {found.former}"))

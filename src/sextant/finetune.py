@@ -1,0 +1,268 @@
+"""`finetune` and `scorecard`: from labelled pictures to an encoder that a collection uses, and what that is worth.
+
+Finds the examples, hands them to `train`, and installs what comes out. Knows nothing of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sextant.edges import Edges
+from sextant.errors import UsageError
+from sextant.train import dataset
+from sextant.train.recipe import Recipe, named
+from sextant.train.run import STEPS, Order, Run
+from sextant.types import Progress
+from sextant.vocabulary import Attribute
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to train on and how. Either `source` (a folder or CSV) or `labels` (codes of a collection) is given."""
+
+    source: Path | None = None
+    out: Path = Path("tuned")
+    base: str = "mini"
+    recipe: str = "quick"
+    prompts: Path | None = None
+    clusters: Path | None = None
+    photos: Path | None = None
+    labels: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    gate: float | None = None
+    rate: float | None = None
+    epochs: int | None = None
+    seed: int = 0
+    until: str | None = None
+    ablate: bool = False
+
+    def chosen(self) -> Recipe:
+        """The recipe with the changes that were asked for. Raises `UsageError`."""
+        changes: dict[str, Any] = {}
+        found = named(self.recipe)
+        if self.gate is not None:
+            if not 0 <= self.gate < 1:
+                raise UsageError(f"--gate is a probability of 0 or more and below 1, not {self.gate:g}")
+            changes["gate"] = self.gate
+        if self.rate is not None:
+            if not self.rate > 0:
+                raise UsageError(f"--rate is above 0, not {self.rate:g}")
+            changes["heads_rate"] = self.rate
+        if self.epochs is not None:
+            if self.epochs < 1:
+                raise UsageError(f"--epochs is 1 or more, not {self.epochs}")
+            changes["heads_epochs"] = self.epochs
+            changes["blocks_epochs"] = self.epochs if found.blocks_epochs else 0
+        return found.changed(**changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What a switch of encoders changed: by attribute how many were and are accepted, and how many changed band."""
+
+    encoder: str
+    former: str
+    changes: tuple[dict[str, Any], ...]
+    images: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneReport:
+    """What a run came to. `ready` is None where the scorecard was not reached."""
+
+    folder: Path
+    told: tuple[str, ...]
+    scorecard: dict[str, Any] | None = None
+    ablations: tuple[dict[str, Any], ...] = ()
+    installed: Installed | None = None
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool | None:
+        """Whether all gates passed."""
+        return None if self.scorecard is None else bool(self.scorecard["ready"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "folder": str(self.folder),
+            "ready": self.ready,
+            "told": list(self.told),
+            "gates": self.scorecard["gates"] if self.scorecard else None,
+            "scorecard": self.scorecard,
+            "ablations": list(self.ablations),
+            "installed": None if self.installed is None else asdict(self.installed),
+        }
+
+
+def finetune(request: Request, *, edges: Edges | None = None, progress: Report | None = None) -> FinetuneReport:
+    """Runs every step that is not done yet, up to `until` or the scorecard.
+
+    Raises:
+        UsageError: data, files or options that cannot be, or a class that the gate would gut.
+        ModelError: a base that cannot be trained, a loss that is no number, a disk that is full.
+        MissingExtra: without the extra `train`.
+    """
+    run = Run(request.out, order(request, edges), progress=progress)
+    until = request.until or STEPS[-1]
+    if request.recipe == "probe" and request.until is None:
+        found = run.to("probe")
+        return FinetuneReport(run.folder, tuple(_told(run)), None, steps={"probe": found})
+    run.to(until)
+    card = run.done("scorecard") if until == STEPS[-1] else None
+    ablations: tuple[dict[str, Any], ...] = ()
+    if request.ablate:
+        from sextant.train.ablation import ablate
+
+        ablations = tuple(ablate(run))
+    return FinetuneReport(run.folder, tuple(_told(run)), card, ablations)
+
+
+def order(request: Request, edges: Edges | None) -> Order:
+    """What the run is made of: every file with its class."""
+    if bool(request.labels) == (request.source is not None):
+        raise UsageError("name a DATASET to learn from, or --labels CODES of the collection, and not both")
+    words: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    if request.source is not None:
+        pairs = dataset.pairs_of(request.source)
+    else:
+        if edges is None:
+            raise UsageError("labels are those of a collection: name one with -C")
+        pairs, words = _labelled(edges, request.labels)
+    known = {label for _, label in pairs}
+    for code in request.without:
+        if code not in known:
+            raise UsageError(f"--without {code}: there is no such class; there are {', '.join(sorted(known))}")
+    pairs = [(path, label) for path, label in pairs if label not in request.without]
+    return Order(
+        tuple(pairs), request.base, request.chosen(), request.seed, request.prompts, request.clusters, request.photos,
+        () if request.prompts else words,
+    )  # fmt: skip
+
+
+def _labelled(edges: Edges, codes: tuple[str, ...]) -> tuple[list[tuple[Path, str]], Any]:
+    """The images that a person labelled with exactly one of the codes, and the prompts of those."""
+    view = edges.view_of(codes)
+    paths = dict(zip(view.ids.to_pylist(), view.paths.to_pylist(), strict=True))
+    said: dict[str, set[str]] = {}
+    for label in edges.catalog.labels(list(codes)):
+        if label.value:
+            said.setdefault(label.image, set()).add(label.code)
+    pairs = [(edges.folder / paths[image], next(iter(found))) for image, found in sorted(said.items())
+             if len(found) == 1 and image in paths]  # fmt: skip
+    words = []
+    for code in codes:
+        item = view.describe(code)
+        if isinstance(item, Attribute):
+            words.append((code, tuple(item.prompts)))
+    return pairs, tuple(words)
+
+
+def _told(run: Run) -> list[str]:
+    """A line a step that is done."""
+    found = []
+    data, parts, gate = run.done("data"), run.done("split"), run.done("gate")
+    if data:
+        found.append(f"data: {len(data['examples']):,} images of {len(data['classes'])} classes, "
+                     f"{len(data['skipped']):,} left out")  # fmt: skip
+    if parts:
+        sizes = ", ".join(f"{n:,} {name}" for name, n in parts["sizes"].items())
+        found.append(f"split: {sizes}; {parts['near_duplicates']:,} near-duplicates kept together")
+    if gate:
+        drop, gutted = sum(gate["would_drop"].values()), len(gate["would_gut"])
+        what = "dropped" if gate["in_use"] else "would drop"
+        found.append(f"gate: {what} {drop:,} training images; {gutted} classes would lose more than 30 %")
+    clusters = run.done("clusters")
+    if clusters:
+        found.append(f"clusters: {len(clusters['clusters'])}, {clusters['source']}")
+    trained, line = run.done("train"), run.done("interpolate")
+    for name in ("heads", "blocks"):
+        if trained and name in trained:
+            s = trained[name]
+            found.append(
+                f"{name}: best after {s['best_epoch'] + 1} of {s['epochs']} epochs of {s['seconds_an_epoch']} s, "
+                f"{100 * s['hard_share']:.0f} % of each batch from clusters"
+            )
+    if line:
+        found.append(f"interpolation: {line['alpha']:g} of the way from the base to what was trained")
+    heat = run.done("temperature")
+    if heat:
+        found.append(f"temperature: {heat['tuned']['temperature']:.2f} from {heat['images']:,} images")
+    exported = run.done("export")
+    if exported:
+        found.append(f"export: {run.folder / 'bundle'}, cosine {exported['fp32']['mean_cosine']:.5f}")
+    probe = run.done("probe")
+    if probe:
+        found.append(
+            f"probe: accuracy {probe['accuracy']:.3f} on {probe['images']:,} test images, ECE {probe['ece']:.3f}, fitted "
+            f"in {probe['fit_seconds']:.1f} s"
+        )
+    return found
+
+
+def install(edges: Any, report: FinetuneReport, *, progress: Report | None = None) -> Installed:
+    """Lets a collection use a run's bundle: embeds, recalibrates from the same labels, tells what changed.
+
+    The former encoder's vectors stay, so `model use` goes back in one step.
+    """
+    former = edges.manifest.model
+    codes = list(edges.codes())
+    before = _bands(edges, codes)
+    edges.use(f"local-dir:{(report.folder / 'bundle').resolve()}", progress=progress)
+    if edges.catalog.labels():
+        edges.calibrate()
+    after = _bands(edges, codes)
+    changes, images = [], []
+    paths = dict(zip(edges.view().ids.to_pylist(), edges.view().paths.to_pylist(), strict=True))
+    for code in codes:
+        moved = [i for i in before[code] if after[code].get(i) != before[code][i]]
+        count = [sum(band == "accepted" for band in side[code].values()) for side in (before, after)]
+        changes.append({"code": code, "before": count[0], "now": count[1], "changed": len(moved)})
+        images += [{"code": code, "path": paths.get(i, i), "before": before[code][i], "now": after[code].get(i)}
+                   for i in moved]  # fmt: skip
+    found = Installed(str(edges.manifest.encoder), str(former), tuple(changes), tuple(images))
+    _write_installed(report.folder, found)
+    return found
+
+
+def _bands(edges: Edges, codes: list[str]) -> dict[str, dict[str, str]]:
+    view = edges.view(codes)
+    ids = view.ids.to_pylist()
+    found: dict[str, dict[str, str]] = {}
+    for code in codes:
+        bands = view.values(code).band
+        found[code] = {i: str(b) for i, b in zip(ids, np.asarray(bands).tolist(), strict=True)}
+    return found
+
+
+def _write_installed(folder: Path, found: Installed) -> None:
+    import json
+
+    from sextant.exchange import write_text
+
+    write_text(json.dumps(asdict(found), indent=1) + "\n", folder / "installed.json")
+
+
+def scorecard(
+    source: str, *, data: Path | None = None, prompts: Path | None = None, clusters: Path | None = None
+) -> dict[str, Any]:
+    """The scorecard of a run on its own test part, or of a run or bundle on other held-out pictures.
+
+    Raises:
+        UsageError: a bundle without data, or images that the run was trained on.
+    """
+    from sextant.train import measuring
+
+    return measuring.scorecard(source, data=data, prompts=prompts, clusters=clusters)
+
+
+def with_report(report: FinetuneReport, installed: Installed) -> FinetuneReport:
+    """The same report, with what the installation changed."""
+    return replace(report, installed=installed)
