@@ -164,7 +164,9 @@ class _Batched:
             except Exception as error:  # both runtimes have their own classes for a failed run
                 raise ModelError(f"{self._path} failed while running: {error}") from error
             if result.ndim != 2 or len(result) != len(part):
-                raise ModelError(f"{self._path} gives {result.shape} for {len(part)} inputs; a vector for each is needed.")
+                raise ModelError(
+                    f"{self._path} gives {result.shape} for {len(part)} inputs; a vector for each is needed."
+                )
             parts.append(result[: len(result) - missing])
         return np.concatenate(parts)
 
