@@ -50,6 +50,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near, "COLUMNS", 5)
     monkeypatch.setattr(near, "WIDTHS", (2, 4))
     monkeypatch.setattr(near, "SAMPLE", 4)
+    monkeypatch.setattr(near, "FEW", 0)
 
 
 @settings(max_examples=60, deadline=None)
@@ -145,7 +146,17 @@ def test_neighbours_are_found_across_blocks() -> None:
     assert np.flatnonzero(near.with_neighbours(vectors, 0.98)).tolist() == [2, 880]
 
 
-def test_the_sketch_is_narrow_and_its_bound_is_never_below_the_cosine() -> None:
+def test_few_rows_are_compared_in_full_with_the_same_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = bursts(5, 600, 96, 0.2)
+    (whole,) = near.groups(vectors, [0.9])
+    monkeypatch.setattr(near, "FEW", 0)
+    (sketched,) = near.groups(vectors, [0.9])
+    assert whole.tolist() == sketched.tolist()
+    assert len(np.unique(whole)) < 600
+
+
+def test_the_sketch_is_narrow_and_its_bound_is_never_below_the_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "FEW", 0)
     vectors = bursts(7, 800, 96, 1.0)
     search = near.Search(vectors, np.arange(800), 0.98)
     assert search.width < 96

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from sextant.types import Floats
 
@@ -33,6 +34,7 @@ Related = Callable[[Rows, Rows], NDArray[np.bool_]]
 ROWS, COLUMNS = 256, 4096  # of one block of the product: 4 MiB
 SLACK = 1e-5  # sums of float32 round: a bound that misses the threshold by less is looked at in full
 DENSE = 1 / 80  # share of near pairs in a block above which one full product is cheaper than pair by pair
+FEW = 1024  # rows that are compared in full: a basis and threads would cost more than they save
 SAMPLE = 1500  # rows on which the width of the sketch is chosen
 PAIRS_AT_ONCE = 32_768
 WIDTHS = (16, 32, 64, 128)
@@ -73,7 +75,7 @@ def groups(
     n = len(vectors)
     order = np.arange(n) if order is None else np.asarray(order, np.intp)
     partitions = [_Partition(n, threshold) for threshold in thresholds]
-    with _workers() as each:
+    with _workers(n) as each:
         search = Search(vectors, order, min(thresholds), related)
         for start in range(0, n, ROWS):
             stop = min(start + ROWS, n)
@@ -94,7 +96,7 @@ def with_neighbours(vectors: Floats, threshold: float) -> NDArray[np.bool_]:
     """Which rows (n,) have any other within the threshold."""
     n = len(vectors)
     found = np.zeros(n, np.bool_)
-    with _workers() as each:
+    with _workers(n) as each:
         search = Search(vectors, np.arange(n), threshold)
         for start in range(0, n, ROWS):
             stop = min(start + ROWS, n)
@@ -108,11 +110,21 @@ def with_neighbours(vectors: Floats, threshold: float) -> NDArray[np.bool_]:
 
 
 @contextmanager
-def _workers() -> Iterator[Any]:
+def _workers(rows: int) -> Iterator[Any]:
     """`map` over one thread a core, each with its own products: threads inside of products wait for each other."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(cores) as pool:
-        yield pool.map
+    with _libraries().limit(limits=1, user_api="blas"):
+        if rows <= FEW:
+            yield map
+            return
+        with ThreadPoolExecutor(cores) as pool:
+            yield pool.map
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The libraries that have threads of their own; looking for them takes ten milliseconds."""
+    return ThreadpoolController()
 
 
 def sizes(leaders: Rows) -> Rows:
@@ -134,6 +146,9 @@ class Search:
 
     def __init__(self, vectors: Floats, order: Rows, threshold: float, related: Related | None = None) -> None:
         self.vectors, self.order, self.threshold, self.related = vectors, order, threshold, related
+        if len(order) <= FEW:
+            self.width, self.sketch = vectors.shape[1], vectors[order]
+            return
         sample = order[:: max(1, len(order) // SAMPLE)]
         basis = _basis(vectors[sample])
         self.width = self._width(basis, sample)
