@@ -13,6 +13,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from threadpoolctl import threadpool_limits
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
@@ -108,10 +109,14 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def run(app: FastAPI, listener: socket.socket) -> None:
-    """Serves until interrupted."""
+    """Serves until interrupted.
+
+    Each request has one thread for its products: several requests share the processors anyway, and threads of
+    products that wait for each other were measured to spend three times as much of them.
+    """
     more_files()
     server = uvicorn.Server(config(app))
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), threadpool_limits(limits=1, user_api="blas"):
         server.run(sockets=[listener])
 
 
