@@ -61,7 +61,7 @@ def test_streamed_vectors_give_the_answer_that_vectors_in_memory_give(tmp_path: 
     warm.add(tmp_path / "p")
     streaming = opened(tmp_path)
     view = streaming.view()
-    view.memo["vectors in memory"] = None
+    view.kept["vectors in memory"] = None
     for text in ("red", "red - blue", "red and green"):
         kept, read = warm.search(text, limit=10), streaming.search(text, limit=10)
         assert paths(kept) == paths(read)

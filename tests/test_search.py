@@ -68,7 +68,7 @@ def test_vectors_too_large_for_memory_are_streamed(tmp_path: Path) -> None:
     view, wanted = photos.view(), directions(2)
     assert search.resident(photos, view) is not None
     kept = search.logits(photos, view, wanted)
-    view.memo[search.RESIDENT] = None
+    view.kept[search.RESIDENT] = None
     rows = np.arange(len(view), dtype=np.intp)
     np.testing.assert_allclose(search.logits(photos, view, wanted), kept, atol=1e-4)
     scale, bias = photos.scale
@@ -143,3 +143,18 @@ def test_what_is_kept_goes_when_anything_is_added(tmp_path: Path) -> None:
     assert len(search.logits(photos, photos.view(), directions(1))) == 8
     after = photos.view()
     assert photos.view() is after
+
+
+def test_vectors_stay_in_memory_while_people_only_speak(tmp_path: Path) -> None:
+    many(tmp_path / "p", 25)
+    photos = opened(tmp_path)
+    photos.add(tmp_path / "p")
+    before = photos.view()
+    kept = search.resident(photos, before)
+    photos.describe(str(before.ids[0]), tags=["a"])
+    after = photos.view()
+    assert after is not before
+    assert search.resident(photos, after) is kept
+    many(tmp_path / "q", 3, start=100)
+    photos.add(tmp_path / "q")
+    assert search.resident(photos, photos.view()) is not kept

@@ -127,12 +127,11 @@ class Catalog(Memory, Curations, Events):
 
     def put_texts(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
         """Keeps the vectors of phrases, so that none is encoded twice; not where the catalog can only be read."""
-        if self.read_only:
+        rows = [{"encoder": encoder, "text": text, "vector": vector} for text, vector in vectors.items()]
+        if self.read_only or not rows:
             return
-        with self._writing(counted=False) as connection:
-            rows = [{"encoder": encoder, "text": text, "vector": vector} for text, vector in vectors.items()]
-            if rows:
-                connection.execute(self._insert(texts).on_conflict_do_nothing(), rows)
+        with self._writing_at_once(patiently=True) as connection:
+            connection.execute(self._insert(texts).on_conflict_do_nothing(), rows)
 
     def texts(self, encoder: str, wanted: Sequence[str]) -> dict[str, bytes]:
         """The vectors that are kept of these phrases."""
@@ -210,7 +209,7 @@ class Catalog(Memory, Curations, Events):
     def put_sample(self, code: str, rows: Iterable[tuple[str, float, int]]) -> None:
         """Records one batch of (image, probability, stratum) that was drawn to be asked about."""
         at = now()
-        with self._writing() as connection:
+        with self._writing(counted=False) as connection:
             last = (
                 connection.execute(sa.select(sa.func.max(samples.c.batch)).where(samples.c.code == code)).scalar() or 0
             )
@@ -237,7 +236,7 @@ class Catalog(Memory, Curations, Events):
             values += [{**row, "source": r.source or None}]
             values += [{**row, "source": THUMB}] if r.value is None and not r.source else []
         if values:
-            with self._writing() as connection:
+            with self._writing(counted=False) as connection:
                 connection.execute(labels.insert(), values)
 
     def labels(self, codes: Sequence[str] | None = None, *, thumbs: bool = True) -> list[Label]:

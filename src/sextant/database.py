@@ -66,12 +66,13 @@ class Database:
                 connection.execute(changes.update().values(number=changes.c.number + 1))
 
     @contextmanager
-    def _writing_at_once(self) -> Iterator[sa.Connection]:
-        """A transaction for what can be lost: in SQLite it waits neither for other writers nor for the disk."""
+    def _writing_at_once(self, *, patiently: bool = False) -> Iterator[sa.Connection]:
+        """A transaction for what can be lost: in SQLite it does not wait for the disk, nor, impatient, for other writers."""
         with self._saying("could not be written"), self._engine.connect() as connection:
             sqlite = self._engine.dialect.name == "sqlite"
             if sqlite:  # before the transaction: inside it the setting would be ignored
-                connection.exec_driver_sql(f"PRAGMA busy_timeout = {IMPATIENT_MILLISECONDS}")
+                if not patiently:
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {IMPATIENT_MILLISECONDS}")
                 connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
             try:
                 yield connection

@@ -38,7 +38,7 @@ class Edges:
         self.encoders = Encoders(folder, settings, loader)
         self.store = Store(folder / manifest.FOLDER)
         self._manifest: tuple[object, Manifest] | None = None
-        self._seen: tuple[object, View] | None = None
+        self._seen: tuple[tuple[object, ...], View] | None = None
         self._parsed: tuple[tuple[str, str], Vocabulary] | None = None
 
     @property
@@ -152,6 +152,8 @@ class Edges:
         seen = self._seen
         if seen is None or seen[0] != moment:
             view = View(self.store, self.catalog, vectors, self.vocabulary, codes, score=self.score)
+            if seen is not None and seen[0][:2] == moment[:2]:
+                view.kept = seen[1].kept
             self._seen = (moment, view)
             return view
         try:

@@ -292,9 +292,9 @@ def _folded(edges: Edges, view: View, rows: Rows, options: Options) -> tuple[Row
 
 def _alike(edges: Edges, view: View) -> float:
     """The cosine from which two images of this collection count as near-duplicates, kept as long as the view lasts."""
-    if ALIKE not in view.memo:
-        view.memo[ALIKE] = groups.threshold_of(edges.vectors.sample(groups.SAMPLED))
-    return float(view.memo[ALIKE])
+    if ALIKE not in view.kept:
+        view.kept[ALIKE] = groups.threshold_of(edges.vectors.sample(groups.SAMPLED))
+    return float(view.kept[ALIKE])
 
 
 def _hits(

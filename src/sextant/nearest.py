@@ -70,9 +70,9 @@ class Near:
 
 def near(edges: Edges, view: View) -> Near | None:
     """The index of a collection that is large enough to need one and has one; None otherwise."""
-    if NEAR not in view.memo:
-        view.memo[NEAR] = _opened(edges, view)
-    kept: Near | None = view.memo[NEAR]
+    if NEAR not in view.kept:
+        view.kept[NEAR] = _opened(edges, view)
+    kept: Near | None = view.kept[NEAR]
     return kept
 
 

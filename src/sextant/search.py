@@ -68,15 +68,15 @@ class Resident:
 
 
 def resident(edges: Edges, view: View) -> Resident | None:
-    """All vectors, kept as long as a view lasts; None where they are too large for the setting `resident_mb`."""
-    if RESIDENT not in view.memo:
+    """All vectors, kept as long as nothing is added; None where they are too large for the setting `resident_mb`."""
+    if RESIDENT not in view.kept:
         vectors = edges.vectors
         if 4 * len(vectors) * vectors.dim > edges.settings.resident_mb * MIB:
-            view.memo[RESIDENT] = None
+            view.kept[RESIDENT] = None
         else:
             ids, matrix = vectors.matrix()
-            view.memo[RESIDENT] = Resident(matrix, _places(view, ids))
-    kept: Resident | None = view.memo[RESIDENT]
+            view.kept[RESIDENT] = Resident(matrix, _places(view, ids))
+    kept: Resident | None = view.kept[RESIDENT]
     return kept
 
 

@@ -72,6 +72,8 @@ class View:
         self._score = score
         self.memo: dict[str, Any] = {}
         """What stages worked out from this moment and will want again, by a name of their own."""
+        self.kept: dict[str, Any] = {}
+        """The same of what models computed alone: it outlasts what people say."""
         files = store.files()
         self._files = files.filter(pc.is_valid(files["id"])).select(["id", "path"])
         files = self._files.group_by("id").aggregate([("path", "min"), ("path", "count")])
