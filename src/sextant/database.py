@@ -67,7 +67,7 @@ class Database:
 
     @contextmanager
     def _writing_at_once(self, *, patiently: bool = False) -> Iterator[sa.Connection]:
-        """A transaction for what can be lost: in SQLite it does not wait for the disk, nor, impatient, for other writers."""
+        """A transaction for what can be lost: in SQLite it waits for no disk, and for others only `patiently`."""
         with self._saying("could not be written"), self._engine.connect() as connection:
             sqlite = self._engine.dialect.name == "sqlite"
             if sqlite:  # before the transaction: inside it the setting would be ignored
