@@ -205,9 +205,13 @@ def test_a_graph_that_gives_no_vector_for_each_picture_is_a_model_error(folder: 
         OnnxEncoder(folder, precision="fp32").encode_images([plain((1, 2, 3))] * 2)
 
 
-def test_a_graph_whose_names_are_no_text_is_a_model_error(folder: Path) -> None:
+@pytest.mark.parametrize("name", [b"embedding", b"image", b"n"])
+def test_a_graph_whose_names_are_no_text_is_a_model_error(folder: Path, name: bytes) -> None:
     file = folder / "visual.onnx"
-    file.write_bytes(file.read_bytes().replace(b"embedding", b"\xee" * 9))
+    field = bytes([len(name)]) + name  # as protobuf writes a text
+    damaged = file.read_bytes().replace(field, bytes([len(name)]) + b"\xee" * len(name))
+    assert damaged != file.read_bytes()
+    file.write_bytes(damaged)
     with pytest.raises(ModelError, match=r"visual\.onnx"):
         OnnxEncoder(folder, precision="fp32").encode_images([plain((1, 2, 3))])
 

@@ -65,7 +65,9 @@ def open_onnx(path: Path, *, device: Device = "cpu", threads: int | None = None)
     providers: list[Any] = [cuda, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        feeds, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
+        # reading a name that is not UTF-8 fails, wherever it stands
+        feeds = [(feed.name, feed.type, feed.shape) for feed in session.get_inputs()]
+        outputs = [output.name for output in session.get_outputs()]
     except Exception as error:  # ONNX Runtime has a class of its own for every way to fail
         raise _unreadable(path, error) from error
     if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
@@ -73,18 +75,16 @@ def open_onnx(path: Path, *, device: Device = "cpu", threads: int | None = None)
             f"CUDA was asked for, but ONNX Runtime could not start it for {path.name}. "
             "Check the NVIDIA driver and the CUDA libraries, or use --device cpu."
         )
-    [feed] = _only(feeds, path, "input")
+    [(feed, type_, shape)] = _only(feeds, path, "input")
     if not outputs:
         raise ModelError(f"{path} has no output; a tower of an encoder gives vectors.")
-    kind = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float16)": np.float16}.get(
-        feed.type, np.float32
-    )
+    kind = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float16)": np.float16}.get(type_, np.float32)
 
     def run(rows: NDArray[Any]) -> NDArray[Any]:
-        result: NDArray[Any] = session.run(outputs[:1], {feed.name: rows})[0]
+        result: NDArray[Any] = session.run(outputs[:1], {feed: rows})[0]
         return result
 
-    return _Batched(run, path, np.dtype(kind), next((n for n in feed.shape[:1] if isinstance(n, int) and n > 0), None))
+    return _Batched(run, path, np.dtype(kind), next((n for n in shape[:1] if isinstance(n, int) and n > 0), None))
 
 
 def open_openvino(path: Path, *, threads: int | None = None) -> Network:
