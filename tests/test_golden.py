@@ -210,7 +210,7 @@ def test_what_is_no_baseline(tmp_path: Path, text: str) -> None:
         golden.compare(report(a=1), tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("value", ["x", [], {}])
+@pytest.mark.parametrize("value", ["x", [], {}, 10**400])
 def test_a_baseline_whose_figure_is_no_number_is_refused(tmp_path: Path, value: object) -> None:
     row = {"query": "a", "k": 10, "relevant": 3, "recall": value}
     file = written(tmp_path, json.dumps({"format": 1, "queries": [row]}), "b.json")

@@ -362,7 +362,7 @@ def compare(report: GoldenReport, path: Path, *, tolerance: float = TOLERANCE) -
         then = [old.get(name) for _, old in pairs]
         try:
             values = [(a, float(b)) for a, b in zip(now, then, strict=True) if a is not None and b is not None]
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise ExchangeError(f"{path}: its {name} is no number: {error}; write it anew") from error
         if values:
             new, old = (float(np.mean(column)) for column in zip(*values, strict=True))
