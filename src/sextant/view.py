@@ -101,8 +101,14 @@ class View:
         """The id behind an id, a path from the collection's folder, or a path from the current one."""
         if name in self.places:
             return name
+        if held := self._ids_by_path.get(name):
+            return held
         relative = name_of(Path(os.path.expanduser(name)), self.store.root.parent)  # noqa: PTH111 – never raises
-        return self._ids_by_path.get(name) or self._ids_by_path.get(relative)
+        return self._ids_by_path.get(relative)
+
+    def paths_of(self, image: str) -> list[str]:
+        """Every path of an image, in order."""
+        return sorted(self._files.filter(pc.equal(self._files["id"], image))["path"].to_pylist())
 
     @cached_property
     def _ids_by_path(self) -> dict[str, str]:
@@ -115,6 +121,14 @@ class View:
         images = self.store.images()
         return images.take(pc.index_in(self.ids, value_set=_whole(images["id"])))
 
+    @cached_property
+    def _names(self) -> pa.Array:
+        return pc.replace_substring_regex(self.paths, r"^.*/", "")
+
+    @cached_property
+    def _folders(self) -> pa.Array:
+        return pc.replace_substring_regex(self.paths, r"/?[^/]*$", "")
+
     def fact(self, name: str) -> pa.Array:
         """One fact of every image, (n,)."""
         match name:
@@ -123,9 +137,9 @@ class View:
             case "path":
                 return self.paths
             case "name":
-                return pc.replace_substring_regex(self.paths, r"^.*/", "")
+                return self._names
             case "folder":
-                return pc.replace_substring_regex(self.paths, r"/?[^/]*$", "")
+                return self._folders
             case "megapixels":
                 area = pc.multiply(self._float("width"), self._float("height"))
                 return pc.divide(area, 1e6)

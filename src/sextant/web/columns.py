@@ -34,13 +34,16 @@ Share = Annotated[float | None, Query(ge=0, le=1)]
 @router.get("")
 def columns(served: Read) -> list[ColumnLine]:
     """Every column: how many images it accepts, how far that can be trusted, and how many there are by the labels."""
-    found = []
-    for line in served.collection.columns():
-        values = asdict(line)
-        values.pop("encoder")
-        estimate = values.pop("estimate")
-        found.append(ColumnLine(**values, estimate=_estimate(estimate)))
+    found: list[ColumnLine] = served.kept(
+        served.view(), "columns", lambda: [_line(asdict(line)) for line in served.collection.columns()]
+    )
     return found
+
+
+def _line(values: dict[str, Any]) -> ColumnLine:
+    estimate = _estimate(values.pop("estimate"))
+    values.pop("encoder")
+    return ColumnLine(**values, estimate=estimate)
 
 
 def _estimate(found: dict[str, Any] | None) -> dict[str, float] | None:

@@ -141,7 +141,7 @@ def image(served: Read, image: str) -> ImageDetail:
     return ImageDetail(
         id=found,
         path=str(view.paths[row]),
-        paths=sorted(path for path, held in photos.located().items() if held == found),
+        paths=view.paths_of(found),
         facts=facts,
         cells=cells(served, view, found),
         tags=photos.catalog.tags([found]).get(found, []),
