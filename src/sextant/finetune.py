@@ -201,8 +201,8 @@ def _told(run: Run) -> list[str]:
     probe = run.done("probe")
     if probe:
         found.append(
-            f"probe: accuracy {probe['accuracy']:.3f} on {probe['images']:,} test images, ECE {probe['ece']:.3f}, fitted "
-            f"in {probe['fit_seconds']:.1f} s"
+            f"probe: accuracy {probe['accuracy']:.3f} on {probe['images']:,} test images, ECE {probe['ece']:.3f}, "
+            f"fitted in {probe['fit_seconds']:.1f} s"
         )
     return found
 

@@ -189,7 +189,7 @@ class Fitting:
         found = self._measure(cached=not blocks)
         line = {
             "stage": name, "epoch": number, "loss": round(float(np.mean(losses)), 5), **asdict(found),
-            "rate": rate * recipe.heads_rate, "hard_share": round(hard_share(batches), 4),
+            "rate": optimiser.param_groups[-1]["lr"], "hard_share": round(hard_share(batches), 4),
             "scale": round(float(self.pair.log_scale.detach().exp()), 3), "seconds": round(trained_for, 3),
         }  # fmt: skip
         self._keep_epoch(standing, found, line, optimiser)

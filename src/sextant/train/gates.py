@@ -184,11 +184,15 @@ def measured(
         "semantic_mrr": figure(lambda r: (1 / place[r]).mean()),
     }
     if np.isfinite(margin).any():
-        found["hard_negative_pass_rate"] = figure(
-            lambda r: np.nanmean(np.where(np.isnan(margin[r]), np.nan, margin[r] > 0))
-        )
-        found["hard_negative_margin"] = figure(lambda r: np.nanmean(margin[r]))
+        passed = np.where(np.isnan(margin), np.nan, margin > 0)
+        found["hard_negative_pass_rate"] = figure(lambda r: _known_mean(passed[r]))
+        found["hard_negative_margin"] = figure(lambda r: _known_mean(margin[r]))
     return found
+
+
+def _known_mean(values: Doubles) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _draws(rows: int | Rows) -> list[Rows]:

@@ -65,8 +65,8 @@ class Towers(Protocol):
         """All of the text tower."""
         ...
 
-    def write(self, folder: Path) -> None:
-        """Writes visual.onnx and textual.onnx."""
+    def write(self, folder: Path, size: int, context: int) -> None:
+        """Writes visual.onnx and textual.onnx for pictures of `size` pixels and texts of `context` tokens."""
         ...
 
 
@@ -137,7 +137,7 @@ class Pair:
 
     def write(self, folder: Path, changed: dict[str, Any]) -> dict[str, Any]:
         """Writes a bundle, and returns its card; `changed` are its new entries."""
-        self.towers.write(folder)
+        self.towers.write(folder, self.card.image_size, self.card.context_length)
         shutil.copyfile(self.tokenizer, folder / "tokenizer.json")
         scale = {"logit_scale": float(self.log_scale.detach().exp())}
         card = {**self.raw, **scale, "prior": None, "golden": None, "revision": digest(self.state()), **changed}
@@ -185,8 +185,9 @@ class MiniTowers:
         return self.visual.head(self.visual.norm(features.float()))
 
     def text(self, tokens: Tensor) -> Tensor:
-        """See `Towers`. Columns that are padding in every row change nothing and are left out."""
-        used = int((tokens != 0).any(0).nonzero().max()) + 1 if tokens.any() else 1
+        """See `Towers`. Columns of padding change nothing, but for an empty text, and are left out."""
+        shown = tokens != 0
+        used = int(shown.any(0).nonzero().max()) + 1 if bool(shown.any(1).all()) else tokens.shape[1]
         return self.textual(tokens[:, :used])
 
     def projection_parameters(self) -> list[Tensor]:
@@ -202,7 +203,7 @@ class MiniTowers:
         """See `Towers`."""
         return list(self.textual.parameters())
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, size: int, context: int) -> None:
         """See `Towers`."""
         import warnings
 
@@ -210,15 +211,14 @@ class MiniTowers:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
-            mini_graph.export(self.whole, folder, 96, self.textual.places.shape[0])
+            mini_graph.export(self.whole, folder, size, context)
 
 
 class TransformerTowers:
     """A vision transformer and a text transformer, as `checkpoints.read` gives them."""
 
-    def __init__(self, visual: nn.Module, textual: nn.Module, size: int, context: int) -> None:
+    def __init__(self, visual: nn.Module, textual: nn.Module) -> None:
         self.whole = nn.ModuleDict({"visual": visual, "textual": textual})
-        self.size, self.context = size, context
         self.vision = visual.tower
         self.layers = list(self.vision.encoder.layers)
         self.blocks = len(self.layers)
@@ -273,11 +273,11 @@ class TransformerTowers:
         """See `Towers`."""
         return list(self.whole["textual"].parameters())
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, size: int, context: int) -> None:
         """See `Towers`."""
         from sextant.train import export
 
-        export.graphs(self.whole["visual"], self.whole["textual"], self.size, self.context, folder)
+        export.graphs(self.whole["visual"], self.whole["textual"], size, context, folder)
 
 
 def open_pair(base: str, scratch: Path) -> Pair:
@@ -323,5 +323,4 @@ def _from_checkpoint(folder: Path, scratch: Path) -> Pair:
         dim = int(found.visual(torch.zeros(1, 3, size, size)).shape[1])
     card = {"format": 1, "name": folder.resolve().name, "dim": dim, **found.card}
     card["licence"] = checkpoints.licence_of(folder)
-    towers = TransformerTowers(found.visual, found.textual, size, int(found.card["context_length"]))
-    return Pair(towers, card, tokenizer)
+    return Pair(TransformerTowers(found.visual, found.textual), card, tokenizer)

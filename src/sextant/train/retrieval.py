@@ -18,7 +18,11 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`accuracy` of telling classes apart by canonical prompts; `retrieval`, mean AP of finding each class's images."""
+    """`accuracy` of telling classes apart by canonical prompts, and `retrieval` both ways.
+
+    The latter is the mean of two: the mean average precision with which a class's prompt finds its images, and the mean
+    reciprocal rank at which an image finds its class's prompt.
+    """
 
     accuracy: float
     retrieval: float
@@ -28,7 +32,9 @@ def measure(images: Floats, texts: Floats, labels: Rows) -> Measured:
     """From images (n, dim), canonical prompts (classes, dim), both unit rows, and labels (n,)."""
     cosines = images @ texts.T
     found = [average_precision(cosines[:, k], labels == k) for k in np.unique(labels)]
-    return Measured(float((cosines.argmax(1) == labels).mean()), float(np.mean(found)))
+    place = ranks(images, texts, np.arange(len(texts)), labels)
+    accuracy = float((cosines.argmax(1) == labels).mean())
+    return Measured(accuracy, float(np.mean(found) + (1 / place).mean()) / 2)
 
 
 def ranks(images: Floats, texts: Floats, text_labels: Rows, labels: Rows) -> Rows:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -83,12 +83,12 @@ class Run:
                     f"{held['seed']}). Name another folder with --out"
                 )
             return
-        if self.folder.exists() and any(self.folder.iterdir()):
+        if self.folder.exists() and any(not path.is_symlink() for path in self.folder.iterdir()):
             raise UsageError(f"{self.folder} is not empty, and holds no run. Name another folder with --out")
         self.folder.mkdir(parents=True, exist_ok=True)
         order = self.order
         about = {"digest": mine, "base": order.base, "seed": order.seed, "recipe": self.recipe.to_dict()}
-        self._write("run", {**about, "files": len(order.pairs), "begun": time.time()})
+        self.write_json("run", {**about, "files": len(order.pairs), "begun": time.time()})
 
     def to(self, step: str) -> dict[str, Any]:
         """Does every step up to this one; what it decided. Raises `UsageError` for a step that is none."""
@@ -112,10 +112,11 @@ class Run:
         begun = time.monotonic()
         found: dict[str, Any] = getattr(self, f"_{name}")()
         found = {**found, "seconds": round(time.monotonic() - begun, 2)}
-        self._write(name, found)
+        self.write_json(name, found)
         return found
 
-    def _write(self, name: str, values: dict[str, Any]) -> None:
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Writes what a step decided, whole or not at all."""
         with replacing(self.folder / f"{name}.json") as file:
             file.write((json.dumps(values, indent=1, default=_plain) + "\n").encode())
 
@@ -413,10 +414,3 @@ def _plain(value: Any) -> Any:
 def changed(order: Order, **changes: Any) -> Order:
     """The same order with another recipe: for ablations."""
     return replace(order, recipe=order.recipe.changed(**changes))
-
-
-def trained_ids(run: Run) -> Sequence[str]:
-    """The hashes of all images that a run learnt from or chose by."""
-    parts = np.array(run.to("split")["parts"], np.intp)
-    test = split.PARTS.index("test")
-    return [identity for identity, part in zip(run.ids, parts, strict=True) if part != test]
