@@ -36,7 +36,7 @@ from typing import Any
 SECONDS = 10
 GIB = 1 << 30
 MEMORY = 2 * GIB
-DEFAULTS = {"images": 100_000, "bundles": 10_000, "sql": 5_000, "searches": 10_000, "requests": 10_000}
+DEFAULTS = {"images": 100_000, "bundles": 10_000, "sql": 3_000, "searches": 10_000, "requests": 10_000}
 COUNT = 20_000
 FINE = ("accepted", "refused", "at limit")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "RAYON_NUM_THREADS": "1"}
