@@ -55,6 +55,7 @@ class Requests(Target):
         self.collection.add(folder)
         self.collection.tag(vocabulary.parse(VOCABULARY, "vocabulary.yaml"), center=25.5, scale=1.5)
         app = application([self.collection])
+        self.app = app
         self.client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
         self.ids = sorted(self.collection.view().ids.to_pylist())
         described = app.openapi()
@@ -67,6 +68,11 @@ class Requests(Target):
         pages = ("", "/columns", "/columns/{code}", "/images/{image}", "/vocabulary", "/review", "/feedback", "/models")
         self.operations += [("GET", f"/c/{{collection}}{page}", {}) for page in pages]
         self.operations += [("GET", "/static/{file}", {}), ("POST", "/sign-in", {}), ("GET", "/{file}", {})]
+
+    def close(self) -> None:
+        self.app.state.outbox.close()
+        self.client.close()
+        self.collection.close()
 
     def make(self, rng: random.Random) -> dict[str, Any]:
         method, path, operation = rng.choice(self.operations)

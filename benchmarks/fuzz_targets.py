@@ -53,6 +53,9 @@ class Target:
     def check(self, case: Any) -> None:
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Gives back what was set up."""
+
     def written(self, case: Any, suffix: str) -> Path:
         """The input as a file; a text may hold what UTF-8 cannot."""
         path = self.file.with_suffix(suffix)

@@ -105,6 +105,7 @@ def test_every_target_of_the_fuzzer_stands_in_the_table_and_survives_a_few_input
             case = target.make(_generator(name, 11, number))
             assert repr(case) == repr(target.make(_generator(name, 11, number))), "an input can be made again"
             assert _outcome(target, case) in FINE, (name, number)
+        target.close()
 
 
 def test_every_test_that_the_threat_model_names_exists() -> None:
