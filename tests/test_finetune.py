@@ -1,0 +1,236 @@
+"""`finetune` and `scorecard` from end to end: a run in steps, its bundle in a collection, what changed, and back."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch's own, at import
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    pytest.importorskip("onnxscript")
+
+from sextant import finetune
+from sextant.collection import open_collection
+from sextant.errors import ModelError, UsageError
+from sextant.train import recipe, strangers
+from sextant.train.pair import Pair
+from sextant.train.run import Run
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporter
+
+COLOURS = {"red_wall": (190, 40, 40), "green_wall": (40, 170, 60), "blue_wall": (50, 60, 190)}
+SMALL = recipe.Recipe("quick", batch=24, heads_epochs=3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Any:
+    """Few strangers and a short recipe: this is about the way, not the figures."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("sextant.train.run.KEPT", 4)
+    patch.setattr("sextant.train.run.HELD", 6)
+    patch.setattr(strangers, "EACH", 8)
+    patch.setattr(strangers.noise, "__defaults__", (8,))
+    patch.setattr(strangers.blank, "__defaults__", (8,))
+    patch.setitem(recipe.RECIPES, "quick", SMALL)  # type: ignore[arg-type]
+    patch.setattr("sextant.train.gates.RESAMPLES", 20)
+    patch.setattr("sextant.train.ablation.RESAMPLES", 20)
+    torch.set_num_threads(1)
+    yield
+    patch.undo()
+
+
+def draw(folder: Path, seed: int, n: int = 20) -> Path:
+    rng = np.random.default_rng(seed)
+    for code, colour in COLOURS.items():
+        (folder / code).mkdir(parents=True, exist_ok=True)
+        for number in range(n):
+            coarse = rng.normal(0, 60, (6, 6, 3)).repeat(16, 0).repeat(16, 1)
+            pixels = np.clip(np.array(colour) + coarse, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / code / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("walls"), 0)
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> finetune.FinetuneReport:
+    return finetune.finetune(finetune.Request(source=data, out=tmp_path_factory.mktemp("run") / "tuned"))
+
+
+class TestRun:
+    def test_every_step_says_what_it_decided(self, run: finetune.FinetuneReport) -> None:
+        names = {path.name for path in run.folder.iterdir()}
+        for step in ("data", "split", "gate", "clusters", "train", "interpolate", "temperature", "export", "scorecard"):
+            assert f"{step}.json" in names
+        assert {"scorecard.md", "scorecard.html", "bundle"} <= names
+        assert not [name for name in names if name.startswith(".") or name.endswith(".part")]
+
+    def test_the_scorecard_has_seven_gates_and_intervals(self, run: finetune.FinetuneReport) -> None:
+        card = run.scorecard
+        assert card is not None
+        assert len(card["gates"]) == 7
+        assert all(gate["value"] is not None for gate in card["gates"] if gate["name"] != "hard_negative_pass_rate")
+        figure = card["tuned"]["figures"]["accuracy"]
+        assert figure["low"] <= figure["value"] <= figure["high"]
+        assert set(card["tuned"]["outside"]) == {"noise", "blank", "space scenes"}
+
+    def test_the_page_needs_nothing_else(self, run: finetune.FinetuneReport) -> None:
+        page = (run.folder / "scorecard.html").read_text(encoding="utf-8")
+        assert "http://" not in page.replace("http://www.w3.org", "")
+        assert "<script" not in page
+        assert "Confusion matrix" in page
+
+    def test_the_bundle_says_what_was_trained(self, run: finetune.FinetuneReport) -> None:
+        export = json.loads((run.folder / "export.json").read_text())
+        assert export["fp32"]["mean_cosine"] > 0.9999
+        assert export["int8"]["mean_cosine"] > 0.99
+        assert export["int8"]["accuracy_lost"] <= 0.01
+
+    def test_the_same_command_again_does_nothing(self, run: finetune.FinetuneReport, data: Path) -> None:
+        before = {p: p.stat().st_mtime_ns for p in run.folder.glob("*.json")}
+        finetune.finetune(finetune.Request(source=data, out=run.folder))
+        assert before == {p: p.stat().st_mtime_ns for p in run.folder.glob("*.json")}
+
+    def test_another_recipe_needs_another_folder(self, run: finetune.FinetuneReport, data: Path) -> None:
+        with pytest.raises(UsageError, match="another recipe"):
+            finetune.finetune(finetune.Request(source=data, out=run.folder, rate=0.5))
+
+    def test_a_folder_of_something_else_is_left_alone(self, data: Path, tmp_path: Path) -> None:
+        (tmp_path / "letter.txt").write_text("dear")
+        with pytest.raises(UsageError, match="not empty"):
+            finetune.finetune(finetune.Request(source=data, out=tmp_path))
+
+    def test_a_step_alone(self, data: Path, tmp_path: Path) -> None:
+        report = finetune.finetune(finetune.Request(source=data, out=tmp_path / "r", until="gate"))
+        assert report.ready is None
+        assert not (tmp_path / "r" / "train.json").exists()
+        assert json.loads((tmp_path / "r" / "gate.json").read_text())["would_lose"].keys() == COLOURS.keys()
+
+    def test_a_gate_that_would_gut_a_class_stops(self, data: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"would lose more than\s+30 %.*--gate 0"):
+            finetune.finetune(finetune.Request(source=data, out=tmp_path / "r", gate=0.9))
+
+    def test_a_full_disk_at_export_leaves_no_bundle_and_goes_on_later(
+        self, run: finetune.FinetuneReport, data: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        weights = (run.folder / "tuned.safetensors").read_bytes()
+        for name in ("export.json", "scorecard.json"):
+            (run.folder / name).unlink()
+
+        def full(*_: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Pair, "write", full)
+        with pytest.raises(ModelError, match=r"No space left.*trained weights are safe"):
+            finetune.finetune(finetune.Request(source=data, out=run.folder))
+        assert not [p for p in run.folder.iterdir() if p.name.startswith(".bundle")]
+        monkeypatch.undo()
+        finetune.finetune(finetune.Request(source=data, out=run.folder))
+        assert (run.folder / "tuned.safetensors").read_bytes() == weights
+        assert (run.folder / "bundle" / "card.json").is_file()
+
+    @pytest.mark.parametrize("step", ["split", "clusters", "interpolate", "temperature"])
+    def test_stopped_at_any_step_it_goes_on(
+        self, run: finetune.FinetuneReport, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        request = finetune.Request(source=data, out=tmp_path / "r", until="temperature")
+
+        def stop(_: Run) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Run, f"_{step}", stop)
+        with pytest.raises(KeyboardInterrupt):
+            finetune.finetune(request)
+        monkeypatch.undo()
+        finetune.finetune(request)
+        ends = [json.loads((f / "interpolate.json").read_text())["weights"] for f in (tmp_path / "r", run.folder)]
+        assert ends[0] == ends[1]
+
+    def test_a_probe(self, data: Path, tmp_path: Path) -> None:
+        report = finetune.finetune(finetune.Request(source=data, out=tmp_path / "p", recipe="probe"))
+        assert report.steps["probe"]["accuracy"] > 0.8
+
+    def test_ablations_are_paired(
+        self, run: finetune.FinetuneReport, data: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sextant.train.ablation.turned", lambda _: {"no label smoothing": {"smoothing": 0.0}})
+        report = finetune.finetune(finetune.Request(source=data, out=run.folder, ablate=True))
+        own, other = report.ablations
+        assert own["gap"] == 0
+        assert other["low"] <= other["gap"] <= other["high"]
+
+
+class TestScorecard:
+    def test_of_a_run(self, run: finetune.FinetuneReport) -> None:
+        assert len(finetune.scorecard(str(run.folder))["gates"]) == 7
+
+    def test_trained_images_are_refused(self, run: finetune.FinetuneReport, data: Path) -> None:
+        with pytest.raises(UsageError, match="were trained on"):
+            finetune.scorecard(str(run.folder), data=data)
+
+    def test_of_a_bundle_on_other_pictures(self, run: finetune.FinetuneReport, tmp_path: Path) -> None:
+        found = finetune.scorecard(str(run.folder / "bundle"), data=draw(tmp_path, 9, n=4))
+        assert found["images"] == 12
+        assert found["latency"]["int8"] < 200
+
+    def test_a_bundle_needs_data(self, run: finetune.FinetuneReport) -> None:
+        with pytest.raises(UsageError, match="--data"):
+            finetune.scorecard(str(run.folder / "bundle"))
+
+
+class TestCollection:
+    def test_install_tells_what_changed_and_goes_back_in_one_step(
+        self, run: finetune.FinetuneReport, data: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "v.yaml").write_text(
+            "base_attributes:\n" + "".join(f"  - {{code: {c}, label: {c}, description: a {c}}}\n" for c in COLOURS)
+        )
+        with open_collection(tmp_path, create=True, model="mini") as walls:
+            walls.add(data)
+            walls.tag(tmp_path / "v.yaml")
+            before = walls.manifest.encoder
+            request = finetune.Request(source=data, out=run.folder)
+            report = walls.finetune(request, install=True)
+            assert report.installed is not None
+            assert {c["code"] for c in report.installed.changes} == set(COLOURS)
+            assert walls.manifest.encoder != before
+            assert (run.folder / "installed.json").is_file()
+            assert walls.use(report.installed.former).encoded == 0
+            assert walls.manifest.encoder == before
+
+    def test_from_labels(self, data: Path, tmp_path: Path) -> None:
+        (tmp_path / "v.yaml").write_text(
+            "base_attributes:\n" + "".join(f"  - {{code: {c}, label: {c}, description: a {c}}}\n" for c in COLOURS)
+        )
+        with open_collection(tmp_path, create=True, model="mini") as walls:
+            walls.add(data)
+            walls.tag(tmp_path / "v.yaml")
+            for path in walls.view().paths.to_pylist():
+                walls.label(path, Path(path).parent.name, True)
+            order = finetune.order(finetune.Request(labels=tuple(COLOURS)), walls)
+        assert {label for _, label in order.pairs} == set(COLOURS)
+        assert len(order.pairs) == 60
+        assert dict(order.words)["red_wall"]
+
+    def test_neither_or_both(self) -> None:
+        with pytest.raises(UsageError, match="not both"):
+            finetune.order(finetune.Request(), None)
+        with pytest.raises(UsageError, match="of a collection"):
+            finetune.order(finetune.Request(labels=("a",)), None)
+
+
+@pytest.mark.parametrize("wrong", [{"gate": 2.0}, {"rate": 0.0}, {"epochs": 0}, {"recipe": "slow"}])
+def test_options_that_cannot_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        finetune.Request(source=Path(), **wrong).chosen()
