@@ -206,9 +206,10 @@ def test_a_key_does_what_its_scopes_say(locked: TestClient, keys: Keys, photos: 
 def test_every_change_asks_for_more_than_reading(locked: TestClient, keys: Keys, photos: Collection) -> None:
     _, token = keys.add("reader", ["read"])
     described = locked.get("/api/v1/openapi.json").json()["paths"]
-    told = {"image": "0" * 32, "code": "red", "collection": "photos", "number": "x"}
+    told = {"image": "0" * 32, "code": "red", "collection": "photos", "number": "1", "name": "x"}
     may = {
         ("/exports", "post"),
+        ("/curations", "post"),
         ("/vocabulary/check", "post"),
         ("/vocabulary/preview", "post"),
         ("/impressions", "post"),

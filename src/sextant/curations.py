@@ -81,6 +81,13 @@ class Curations(Database):
         values = dict(row._mapping)
         return CurationRecord(**{**values, "request": json.loads(row.request), "shown": json.loads(row.shown)})
 
+    def curations(self, limit: int, before: int | None = None) -> list[CurationRecord]:
+        """The newest curations, or the newest `before` a number."""
+        query = sa.select(curations).order_by(curations.c.id.desc()).limit(limit)
+        rows = self._all(query if before is None else query.where(curations.c.id < before))
+        told = ((row, json.loads(row.request), json.loads(row.shown)) for row in rows)
+        return [CurationRecord(**{**row._mapping, "request": request, "shown": shown}) for row, request, shown in told]
+
     def put_picks(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Records picks, all or none; a picture of a curation that is picked again keeps its first record."""
         at = now()

@@ -18,7 +18,7 @@ from sextant import exchange, images
 from sextant.curate import pool, scores, sheet
 from sextant.curate.gates import Refusal
 from sextant.curate.pool import Entry, Pool
-from sextant.curate.request import Alike, Curation, Options, Refused, Shown, Usage, row_of, slug
+from sextant.curate.request import Alike, Curation, Options, Refused, Shown, Usage, refusals_of, row_of, slug
 from sextant.curate.second import Looked
 from sextant.duplicates import LIKENESS
 from sextant.edges import Edges
@@ -56,6 +56,7 @@ class Choosing:
         diverse = self._diverse([group[0] for group in groups[: self.options.limit]])
         name = slug(self.options.name or self.query)
         usage = _usage(looked) if looked else None
+        more = unopened + sum(map(len, groups[self.options.limit :]))
         self.refused.sort(key=lambda r: (-r.score, r.image))
         request = {
             "phrases": list(self.phrases),
@@ -64,6 +65,15 @@ class Choosing:
             "gates": {k: v if v != float("inf") else None for k, v in asdict(self.options.gates).items()},
             "orientation": self.options.orientation,
             "diverse": diverse,
+            "where": self.pool.where,
+            "limit": self.options.limit,
+            "outcome": {  # so that it can be shown again as it was
+                "candidates": self.pool.count,
+                "more": more,
+                "notes": self.notes,
+                "skipped": len(self.skipped),
+                "refused": refusals_of(self.refused),
+            },
         }
         number = self.edges.catalog.put_curation(
             name,
@@ -80,7 +90,7 @@ class Choosing:
             query=self.query,
             state=self.pool.state,
             candidates=self.pool.count,
-            more=unopened + sum(map(len, groups[self.options.limit :])),
+            more=more,
             shown=tuple(shown),
             refused=tuple(self.refused),
             skipped=tuple(self.skipped),

@@ -93,6 +93,7 @@ class Pool:
     vectors: Floats
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    where: str | None = None
 
 
 def of_collection(edges: Edges, meter: Meter, where: str | None) -> Pool:
@@ -124,7 +125,7 @@ def of_collection(edges: Edges, meter: Meter, where: str | None) -> Pool:
         entries.append(entry)
     _mark(entries, readings, best)
     notes = [f"only the {MOST:,} that resemble the query most were looked at"] if len(vectors) > MOST else []
-    return Pool(entries, len(vectors), readings.state, vectors, notes=notes)
+    return Pool(entries, len(vectors), readings.state, vectors, notes=notes, where=where)
 
 
 def from_outside(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from sextant.vlm import Verdict
 
 LONGEST = 2000
 LONGEST_NAME = 60
+REFUSALS_KEPT = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,18 @@ def slug(text: str) -> str:
 def row_of(shown: Shown) -> dict[str, Any]:
     """What the catalog keeps of a picture that was shown."""
     names = ("rank", "image", "where", "path", "title", "page", "licence", "fetched_at", "score", "matched")
+    names += ("width", "height", "margin", "confidence", "remark")
     row = {name: getattr(shown, name) for name in names}
-    parts = [{"name": p.name, "value": p.value, "weight": p.weight, "points": p.points} for p in shown.parts]
-    return {**row, "parts": parts, "confidence": shown.confidence}
+    alike = [asdict(one) for one in shown.alike]
+    verdict = asdict(shown.verdict) if shown.verdict else None
+    return {**row, "parts": [asdict(part) for part in shown.parts], "alike": alike, "verdict": verdict}
+
+
+def refusals_of(refused: Sequence[Refused]) -> dict[str, Any]:
+    """What the catalog keeps of what was refused: how many for each rule, and the best of them with their reasons."""
+    rules = Counter(refusal.rule for one in refused for refusal in one.refusals)
+    first = [
+        {"image": r.image, "where": r.where, "title": r.title, "reasons": [refusal.reason for refusal in r.refusals]}
+        for r in refused[:REFUSALS_KEPT]
+    ]
+    return {"count": len(refused), "rules": dict(rules.most_common()), "first": first}

@@ -74,6 +74,11 @@ def file_in(root: Path, name: str, image: str) -> Path | None:
     return next((f for f in sorted((root / FOLDER / name).glob("*.*")) if f.stem == image), None)
 
 
+def waits(root: Path) -> bool:
+    """Whether pictures from outside wait to be picked."""
+    return any(_NAME.fullmatch(folder.name) for folder in (root / FOLDER).glob("*"))
+
+
 def drop(root: Path, name: str) -> None:
     """Deletes one scratch folder by its name."""
     if _NAME.fullmatch(name):

@@ -38,6 +38,7 @@ def application(
     from sextant.web import (
         asking,
         columns,
+        curating,
         exports,
         gallery,
         overview,
@@ -62,7 +63,7 @@ def application(
     )
     app.state.shelf, app.state.access, app.state.figures = shelf, Access(keys), Figures()
     app.state.outbox = exports.Outbox()
-    for part in (overview, asking, gallery, uploads, columns, saying, vocabularies, reviewing, exports):
+    for part in (overview, asking, gallery, uploads, columns, saying, vocabularies, reviewing, curating, exports):
         app.include_router(part.router, prefix=API)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

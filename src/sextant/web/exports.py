@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ from sextant.columns import trust
 from sextant.database import now
 from sextant.view import View
 from sextant.vocabulary import Attribute
+from sextant.web import curating
 from sextant.web.access import CallerOf, Read
 from sextant.web.gallery import cells, plain_of, rows_of
 from sextant.web.problems import Problem
@@ -36,6 +38,11 @@ MEDIA_TYPES = {
 KEPT_SECONDS = 900
 MOST_KEPT = 20
 MOST_BYTES = 4_000_000_000
+CURATED = {
+    **{"number": pa.int64(), "rank": pa.int64(), "score": pa.float64(), "confidence": pa.float64()},
+    **{"state": pa.string(), "url": pa.string(), "licence": pa.string(), "kept_at": pa.string()},
+}
+"""What a table says of a curation; a document says all of it."""
 SHOWN = ("width", "height", "format", "taken_at", "camera_model", "bytes")
 
 
@@ -52,6 +59,9 @@ class Wanted(BaseModel):
 
     picks: list[Pick] = Field(default_factory=list, max_length=10_000)
     where: str | None = Field(default=None, max_length=10_000)
+    curation: int | None = Field(
+        default=None, ge=1, le=2**53, description="Its number: the picks come from it; without picks, what was kept."
+    )
     format: Format = "csv"
 
 
@@ -112,19 +122,23 @@ def make(request: Request, served: Read, caller: CallerOf, wanted: Wanted) -> Ma
     """Writes an export to be fetched: a table, the pictures with their provenance, or the provenance alone."""
     outbox: Outbox = request.app.state.outbox
     view = served.view(served.view().codes())
-    chosen = _chosen(served, view, wanted)
+    curated = {} if wanted.curation is None else curating.origins(served, wanted.curation)
+    chosen = _chosen(served, view, wanted, curated)
     if not chosen:
         raise Problem(400, "Nothing to export", "no image of the collection was named", "Pick some, or give a rule.")
     number, path = outbox.place(f".{wanted.format}")
-    stem = f"{served.name}-{'picks' if wanted.picks else 'images'}"
+    stem = f"{served.name}-{'picks' if wanted.picks or curated else 'images'}"
+    table = _table(view, chosen, curated)
     if wanted.format in ("csv", "jsonl", "parquet"):
-        exchange.write(_table(view, chosen), path, wanted.format)
+        exchange.write(table, path, wanted.format)
     else:
         document = provenance(served, view, chosen, caller.person)
+        for said in document["images"]:
+            said |= {"curation": plain_of(curated[said["id"]])} if said["id"] in curated else {}
         if wanted.format == "json":
             exchange.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", path)
         else:
-            _zip(served, view, chosen, document, path)
+            _zip(served, view, chosen, document, table, path)
     name = f"{stem}.{wanted.format}"
     outbox.put(number, _File(path, name, served.name, time.monotonic() + KEPT_SECONDS))
     return Made(number, name, len(chosen), path.stat().st_size)
@@ -138,7 +152,11 @@ def fetch(request: Request, served: Read, number: str) -> FileResponse:
     return FileResponse(found.path, media_type=kind, filename=found.name, content_disposition_type="attachment")
 
 
-def _chosen(served: Served, view: View, wanted: Wanted) -> dict[str, Pick]:
+def _chosen(served: Served, view: View, wanted: Wanted, curated: Mapping[str, curating.Origin]) -> dict[str, Pick]:
+    if wanted.curation is not None:
+        named = {pick.id for pick in wanted.picks}
+        found = [o for image, o in curated.items() if (image in named if named else o.kept_at) and image in view.places]
+        return {o.image: Pick(id=o.image, query=o.query, rule=o.where) for o in found}
     if wanted.picks:
         return {pick.id: pick for pick in wanted.picks if pick.id in view.places}
     if wanted.where is None:
@@ -147,11 +165,15 @@ def _chosen(served: Served, view: View, wanted: Wanted) -> dict[str, Pick]:
     return {image: Pick(id=image, rule=wanted.where) for image in rows}
 
 
-def _table(view: View, chosen: dict[str, Pick]) -> pa.Table:
+def _table(view: View, chosen: dict[str, Pick], curated: Mapping[str, curating.Origin]) -> pa.Table:
     """Facts and confidences of the chosen images, in the order they were picked, and what found each."""
     table = view.wide().take(pa.array(rows_of(view, list(chosen))))
     table = table.append_column("found_by_query", pa.array([p.query for p in chosen.values()], pa.string()))
-    return table.append_column("found_by_rule", pa.array([p.rule for p in chosen.values()], pa.string()))
+    table = table.append_column("found_by_rule", pa.array([p.rule for p in chosen.values()], pa.string()))
+    for name, kind in CURATED.items() if curated else ():
+        values = [getattr(curated[image], name) for image in chosen]
+        table = table.append_column(f"curation_{name}", pa.array(values, kind))
+    return table
 
 
 def provenance(served: Served, view: View, chosen: dict[str, Pick], person: str) -> dict[str, Any]:
@@ -201,7 +223,9 @@ def _image(served: Served, view: View, image: str, pick: Pick) -> dict[str, Any]
     }
 
 
-def _zip(served: Served, view: View, chosen: dict[str, Pick], document: dict[str, Any], path: Path) -> None:
+def _zip(
+    served: Served, view: View, chosen: dict[str, Pick], document: dict[str, Any], rows: pa.Table, path: Path
+) -> None:
     files = {image: served.root / str(view.paths[view.places[image]]) for image in chosen}
     there = {image: file for image, file in files.items() if file.is_file()}
     if sum(file.stat().st_size for file in there.values()) > MOST_BYTES:
@@ -210,7 +234,7 @@ def _zip(served: Served, view: View, chosen: dict[str, Pick], document: dict[str
     for told in document["images"]:
         told["file"] = names.get(told["id"])
     table = path.with_suffix(".table.csv")
-    exchange.write(_table(view, chosen), table, "csv")
+    exchange.write(rows, table, "csv")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as out:  # pictures are compressed already
         for image, file in there.items():
             out.write(file, names[image])

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 import sextant
+from sextant.curate.sheet import PARTS, STATES
 from sextant.errors import UsageError
 from sextant.maths.rules import BAND_NAMES
 from sextant.output import amount
@@ -18,6 +19,7 @@ from sextant.survey import KINDS
 from sextant.web.access import COOKIE, SESSION_SECONDS, Access, Caller, CallerOf, Read
 from sextant.web.columns import column as column_detail
 from sextant.web.columns import history
+from sextant.web.curating import briefs, waits
 from sextant.web.gallery import image as image_detail
 from sextant.web.gallery import label_of
 from sextant.web.problems import Problem
@@ -35,7 +37,7 @@ SORTS = (
     ("-megapixels", "largest first"),
 )
 TABS = (
-    *(("", "Gallery"), ("columns", "Columns"), ("vocabulary", "Vocabulary")),
+    *(("", "Gallery"), ("curate", "Curate"), ("columns", "Columns"), ("vocabulary", "Vocabulary")),
     *(("review", "Review"), ("feedback", "Feedback"), ("models", "Model")),
 )
 
@@ -176,6 +178,13 @@ def column(request: Request, served: Read, code: str) -> HTMLResponse:
 def vocabulary(request: Request, served: Read) -> HTMLResponse:
     """The vocabulary, to be edited, and a phrase to be tried out."""
     return page("vocabulary", request, served=served, tab="vocabulary", vocabulary=current_vocabulary(served))
+
+
+@router.get("/c/{collection}/curate")
+def curate(request: Request, served: Read) -> HTMLResponse:
+    """The curation board: what is wanted, the best pictures for it, and past curations."""
+    more: dict[str, Any] = {"images": len(served.view()), "past": briefs(served, 20), "waits": waits(served)}
+    return page("curate", request, served=served, tab="curate", parts=PARTS, states=STATES, **more)
 
 
 @router.get("/c/{collection}/review")

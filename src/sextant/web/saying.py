@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from sextant.feedback.recording import Context
 from sextant.web.access import CallerOf, Label, Read, Visitor, Write
 from sextant.web.answers import Done
 from sextant.web.asking import Asked, asked_for
 from sextant.web.gallery import plain_of
-from sextant.web.served import Served
+from sextant.web.served import Served, Unknown
 
 router = APIRouter(prefix="/collections/{collection}", tags=["saying"])
 
@@ -34,6 +34,25 @@ class Event(BaseModel):
     code: str | None = Field(default=None, max_length=80)
     reason: str | None = Field(default=None, max_length=1000)
     key: str | None = Field(default=None, max_length=200)
+
+
+class Way(BaseModel):
+    """One way to answer: the options of a search that differ from what the gallery asks for."""
+
+    model_config = ConfigDict(extra="forbid")
+    diversity: float = Field(default=0.0, ge=0, le=1)
+    fold: bool = True
+    expand: bool = True
+    threshold: float = Field(default=0.0, ge=0, le=1)
+
+
+class Comparison(BaseModel):
+    """An experiment: two ways to answer, and the share of people who get `b`."""
+
+    name: str = Field(min_length=1, max_length=100)
+    a: Way = Field(default_factory=Way)
+    b: Way
+    share: float = Field(default=0.5, gt=0, lt=1)
 
 
 @router.put("/images/{image}/overrides/{code}")
@@ -102,6 +121,25 @@ def experiments(served: Read) -> list[dict[str, Any]]:
     """Every experiment, with how it stands."""
     photos = served.collection
     return [plain_of(photos.experiment(record.name)) for record in photos.experiments()]
+
+
+@router.post("/feedback/experiments", status_code=201)
+def start(served: Write, asked: Comparison) -> Done:
+    """Starts to answer a share of people in another way; every visitor always gets the same one of the two."""
+    a, b = (way.model_dump(exclude_unset=True) for way in (asked.a, asked.b))
+    with served.writing:
+        served.collection.start_experiment(asked.name, a, b, share=asked.share)
+    return Done()
+
+
+@router.post("/feedback/experiments/{name}/stop")
+def stop(served: Write, name: str) -> Done:
+    """Ends an experiment. What was measured stays."""
+    if name not in {record.name for record in served.collection.experiments()}:
+        raise Unknown(f"no experiment '{name[:80]}' in the collection '{served.name}'")
+    with served.writing:
+        served.collection.stop_experiment(name)
+    return Done()
 
 
 @router.post("/feedback/learn")
