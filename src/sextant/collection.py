@@ -144,9 +144,7 @@ class Collection(Edges):
         The old encoder's vectors stay, so switching back is instant.
         """
         chosen = self.vocabulary
-        return adding.use(
-            self, model, prepare=lambda ahead: chosen and tagging.tag(ahead, chosen), progress=progress
-        )
+        return adding.use(self, model, prepare=lambda ahead: chosen and tagging.tag(ahead, chosen), progress=progress)
 
     # columns
 
