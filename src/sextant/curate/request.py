@@ -196,9 +196,8 @@ def slug(text: str) -> str:
 
 def row_of(shown: Shown) -> dict[str, Any]:
     """What the catalog keeps of a picture that was shown."""
-    names = ("rank", "image", "where", "path", "title", "page", "licence", "fetched_at", "score", "matched")
-    names += ("width", "height", "margin", "confidence", "remark")
-    row = {name: getattr(shown, name) for name in names}
+    names = ["rank", "image", "where", "path", "title", "page", "licence", "fetched_at", "score", "matched"]
+    row = {name: getattr(shown, name) for name in (*names, "width", "height", "margin", "confidence", "remark")}
     alike = [asdict(one) for one in shown.alike]
     verdict = asdict(shown.verdict) if shown.verdict else None
     return {**row, "parts": [asdict(part) for part in shown.parts], "alike": alike, "verdict": verdict}
