@@ -375,7 +375,7 @@ class View:
         return rules.evaluate(rule, values, len(self))
 
     def select(self, rule: rules.Rule, names: Sequence[str], sort: str | None, limit: int | None) -> pa.Table:
-        """id, path, `names` and a rule's phrases, of the images for which it is true; `sort` is a name, `-` descends."""
+        """id, path, `names` and a rule's phrases, of the images for which it is true; `sort` is a name, `-` falling."""
         if limit is not None and limit < 0:
             raise UsageError(f"limit must not be negative, and {limit} is")
         key = sort.removeprefix("-") if sort else "path"

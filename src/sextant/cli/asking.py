@@ -172,8 +172,12 @@ def folding(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Prefer hits that differ; 0 is the plain order.",
 )
 @click.option("--parts", is_flag=True, help="Look at parts of every picture too, for small things; see `crops`.")
-@click.option("--learned/--no-learned", default=True, show_default=True,
-              help="Order hits by the weights that feedback taught, if any.")
+@click.option(
+    "--learned/--no-learned",
+    default=True,
+    show_default=True,
+    help="Order hits by the weights that feedback taught, if any.",
+)
 @click.option("--facet", "facets", metavar="NAME", multiple=True, help="Count the likely images by this; repeatable.")
 @ranked
 @paths_options

@@ -72,7 +72,7 @@ def apply_line(line: Doubles, log_odds: Doubles) -> Doubles:
 def _stacked(samples: Sequence[Sample]) -> tuple[Doubles, Doubles, Doubles]:
     """All samples as rows of equal length, padded with labels of no weight.
 
-    Weights above the mean count as the mean: two of 25 labels that speak for nine tenths of a collection would leave the
+    Weights above the mean count as the mean: two of 25 labels that speak for nine tenths of a collection would leave
     others next to nothing to say. Then those of one attribute sum to the number of equal ones that say as much (Kish).
     """
     longest = max(len(sample.truth) for sample in samples)
