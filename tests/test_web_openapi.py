@@ -26,7 +26,7 @@ schemathesis = pytest.importorskip("schemathesis", reason="pip install schemathe
 from schemathesis import GenerationMode  # noqa: E402
 from schemathesis.specs.openapi import checks  # noqa: E402
 
-EXAMPLES = int(os.environ.get("SEXTANT_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "20"))
 """Requests made up for each address and method, of those that are described and of those that are not."""
 CHECKS = [
     schemathesis.checks.not_a_server_error,
