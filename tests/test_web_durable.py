@@ -21,13 +21,17 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from fakes import VOCABULARY, many, opened, pictures
+from sextant.collection import Collection
 from sextant.feedback.recording import Context
 from sextant.vocabulary import parse
+from sextant.web.app import application
 from sextant.web.keys import Keys
 
 SOURCE = str(Path(__file__).resolve().parents[1] / "src")
+HERE = "http://127.0.0.1"
 BASE = "/api/v1/collections/photos"
 EVENTS, CLIENTS = 300, 4
 
@@ -127,6 +131,53 @@ def test_every_event_that_was_acknowledged_is_there_once_though_the_server_is_ki
     assert {event.key: (event.id, event.image) for event in found} == acknowledged
     assert len(found) == EVENTS
     assert all((event.rank, event.person) == (ranks[event.image], "ada") for event in found)
+
+
+@pytest.fixture
+def photos(folder: Path) -> Iterator[Collection]:
+    with opened(folder) as found:
+        yield found
+
+
+def got(answer: httpx.Response) -> Any:
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_who_looks_further_is_told_of_as_one_answer(photos: Collection) -> None:
+    question = {"q": "red", "fold": False}
+    with TestClient(application([photos]), base_url=HERE) as client:
+        hits = got(client.get(f"{BASE}/search", params=question))["hits"]
+        told = {"asked": question, "shown": 5}
+        first = got(client.post(f"{BASE}/impressions", json=told))["impression"]
+        second = got(client.post(f"{BASE}/impressions", json={**told, "start": 5, "continues": first}))["impression"]
+        assert client.post(f"{BASE}/impressions", json={**told, "start": 5}).status_code == 400
+        got(client.post(f"{BASE}/feedback", json={"kind": "clicked", "image": hits[7]["id"], "impression": second}))
+    assert [event.rank for event in photos.events()] == [8]
+    assert photos.metrics().overall.shown == 1
+
+
+def test_answers_for_learning_turn_neighbours_round_and_record_what_was_shown(photos: Collection) -> None:
+    def ids(client: TestClient, visitor: str) -> list[str]:
+        answer = client.get(
+            f"{BASE}/search", params={"q": "red", "fold": False, "limit": 20}, headers={"X-Sextant-Visitor": visitor}
+        )
+        return [hit["id"] for hit in got(answer)["hits"]]
+
+    with TestClient(application([photos]), base_url=HERE) as plain:
+        usual = ids(plain, "ada")
+    with TestClient(application([photos], swapping=True), base_url=HERE) as client:
+        seen = {visitor: ids(client, visitor) for visitor in ("ada", "bob", "eve", "joe")}
+        assert ids(client, "") == usual
+        assert len({tuple(order) for order in seen.values()}) > 1
+        for visitor, order in seen.items():
+            assert all(abs(order.index(image) - place) <= 1 for place, image in enumerate(usual[:-1]))
+            headers = {"X-Sextant-Visitor": visitor}
+            body = {"asked": {"q": "red", "fold": False}, "shown": 20}
+            number = got(client.post(f"{BASE}/impressions", json=body, headers=headers))["impression"]
+            shown = photos.catalog.impression(number)
+            assert shown is not None
+            assert [hit["id"] for hit in shown.hits] == order == ids(client, visitor)
 
 
 def test_a_collection_that_is_removed_for_good_is_gone_and_the_server_stays(server: Server, folder: Path) -> None:

@@ -27,6 +27,7 @@ SCOPES = ("read", "label", "write")
     examples="""
     sextant serve
     sextant serve --also ~/holidays --also ~/archive
+    sextant serve --swap
     sextant keys add ada --scope read --scope label && sextant serve --host 0.0.0.0 --keys ~/.config/sextant/keys.json
     """,
 )
@@ -50,8 +51,11 @@ SCOPES = ("read", "label", "write")
 @click.option(
     "--most-upload", type=click.IntRange(1), default=100, show_default=True, metavar="MIB", help="The largest upload."
 )
+@click.option(
+    "--swap", is_flag=True, help="Turn neighbours of answers round by chance, so that feedback tells where people look."
+)
 def serve(
-    run: Invocation, also: tuple[str, ...], host: str, port: int, keys_file: str | None, most_upload: int
+    run: Invocation, also: tuple[str, ...], host: str, port: int, keys_file: str | None, most_upload: int, swap: bool
 ) -> None:
     """Open the gallery in a browser, and the API behind it.
 
@@ -76,7 +80,8 @@ def serve(
     try:
         for photos in collections:
             photos.view()
-        application = app.application(collections, keys=keys, hosts=[host], most_upload=most_upload * 1024 * 1024)
+        most = most_upload * 1024 * 1024
+        application = app.application(collections, keys=keys, hosts=[host], most_upload=most, swapping=swap)
         shown = f"[{host}]" if ":" in host else host
         output.note(f"http://{shown}:{listener.getsockname()[1]}/ · stop with Ctrl-C")
         server.run(application, listener)

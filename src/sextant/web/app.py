@@ -33,8 +33,12 @@ def application(
     keys: Keys | None = None,
     hosts: Iterable[str] = (),
     most_upload: int = MOST_UPLOAD,
+    swapping: bool = False,
 ) -> FastAPI:
-    """The application over some collections. Without `keys` it answers to names of this machine alone."""
+    """The application over some collections. Without `keys` it answers to names of this machine alone.
+
+    `swapping` turns neighbours of answers round by chance, so that feedback tells where people look.
+    """
     from sextant.web import (
         asking,
         columns,
@@ -45,11 +49,12 @@ def application(
         pages,
         reviewing,
         saying,
+        scorecards,
         uploads,
         vocabularies,
     )
 
-    shelf = Shelf(collections)
+    shelf = Shelf(collections, swapping=swapping)
     app = FastAPI(
         title="Sextant",
         version=sextant.__version__,
@@ -63,7 +68,7 @@ def application(
     )
     app.state.shelf, app.state.access, app.state.figures = shelf, Access(keys), Figures()
     app.state.outbox = exports.Outbox()
-    for part in (overview, asking, gallery, uploads, columns, saying, vocabularies, reviewing, curating, exports):
+    for part in (overview, asking, gallery, uploads, columns, saying, vocabularies, reviewing, curating, scorecards, exports):
         app.include_router(part.router, prefix=API)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

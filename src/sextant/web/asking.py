@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from sextant import facets
+from sextant.feedback.recording import swapped
 from sextant.maths.rules import ACCEPTED, BAND_NAMES, band
 from sextant.types import Hit, SearchResult
 from sextant.view import KINDS, View
@@ -28,6 +29,8 @@ SHOWS = "shows"
 """The facet of all attributes together: which are accepted most often."""
 FACETS = (SHOWS, "tags", "camera_model", "taken_at", "format", "folder", "width")
 USUAL = Thresholds()
+SWAPPED = 60
+"""Neighbours may be turned round among the first so many hits, which are the same however far a ranking goes."""
 
 
 class Asked(BaseModel):
@@ -84,7 +87,8 @@ def asked_for(
 ) -> tuple[SearchResult, str, dict[str, Any]]:
     """The ranking that was asked for, the variant of an experiment that it is, and the options it was made with.
 
-    `shown` cuts it to the first hits.
+    `shown` cuts it to the first hits. Where the collection is served for learning, neighbours among those that people
+    look at are turned round by chance, always the same way for a visitor and a question.
     """
     options = asked.model_dump(exclude={"q", "negative", "limit", "cursor"})
     options |= {"negatives": tuple(asked.negative), "where": asked.where or None}
@@ -92,7 +96,14 @@ def asked_for(
     variant, changes = _variant(served, visitor)
     options |= {name: value for name, value in changes.items() if name in options}
     result = _ranked(served, asked.q, options, max(wanted, shown or 0))
+    if served.swapping and visitor:
+        result = _swapped(result, f"{visitor} {asked.q} {sorted(options.items())!r}")
     return (result if shown is None else replace(result, hits=result.hits[:shown])), variant, options
+
+
+def _swapped(result: SearchResult, seed: str) -> SearchResult:
+    head = swapped(replace(result, hits=result.hits[:SWAPPED]), seed=seed)
+    return replace(result, hits=(*head.hits, *result.hits[SWAPPED:]))
 
 
 def _variant(served: Served, visitor: str) -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query
@@ -88,12 +89,18 @@ def impression(
     visitor: Visitor,
     asked: Asked,
     shown: Annotated[int, Body(ge=1, le=1000)] = 60,
+    start: Annotated[int, Body(ge=0, le=1000)] = 0,
+    continues: Annotated[int | None, Body(ge=1, le=2**53)] = None,
     key: Annotated[str | None, Body(max_length=200)] = None,
 ) -> dict[str, int]:
-    """Keeps that a person saw the first hits of an answer, so that clicks and picks can be held against it."""
-    result, variant, options = asked_for(served, asked, visitor, shown)
+    """Keeps that a person saw `shown` hits of an answer, so that clicks and picks can be held against it.
+
+    Who looks further tells of a page more: its `start`, and the number of the impression that it `continues`.
+    """
+    result, variant, options = asked_for(served, asked, visitor, start + shown)
+    result = replace(result, hits=result.hits[start:])
     kept = {name: value for name, value in options.items() if value not in (None, (), 0.0)}
-    context = Context(person=visitor, variant=variant, options=kept, key=key)
+    context = Context(person=visitor, variant=variant, options=kept, start=start, continues=continues, key=key)
     return {"impression": served.collection.shown(result, context)}
 
 

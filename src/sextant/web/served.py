@@ -23,10 +23,14 @@ class Unknown(LookupError):
 
 @dataclass
 class Served:
-    """One collection under the name it is served by. Reading needs no lock; whoever writes takes `writing`."""
+    """One collection under the name it is served by. Reading needs no lock; whoever writes takes `writing`.
+
+    `swapping` turns some neighbours of answers round, so that feedback tells where people look.
+    """
 
     name: str
     collection: Collection
+    swapping: bool = False
     writing: threading.RLock = field(default_factory=threading.RLock)
     reading: threading.RLock = field(default_factory=threading.RLock)
 
@@ -71,11 +75,11 @@ class Served:
 class Shelf:
     """All collections that are served, by name."""
 
-    def __init__(self, collections: Iterable[Collection]) -> None:
+    def __init__(self, collections: Iterable[Collection], *, swapping: bool = False) -> None:
         self._served: dict[str, Served] = {}
         for collection in collections:
             name = self._free(slug(collection.folder.name))
-            self._served[name] = Served(name, collection)
+            self._served[name] = Served(name, collection, swapping)
         if not self._served:
             raise CollectionError("there is no collection to serve")
 
