@@ -95,7 +95,7 @@ class Duplicates:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to look for. `threshold` None is chosen by `groups.threshold_of`; `table` None makes one where that is quick."""
+    """What to look for. `threshold` None goes by `groups.threshold_of`; `table` None is one where that is quick."""
 
     level: Level = "shot"
     threshold: float | None = None
