@@ -23,6 +23,7 @@ from sextant.web.curating import briefs, waits
 from sextant.web.gallery import image as image_detail
 from sextant.web.gallery import label_of
 from sextant.web.problems import Problem
+from sextant.web.scorecards import facts, scorecards
 from sextant.web.served import Shelf
 from sextant.web.vocabularies import current as current_vocabulary
 
@@ -224,7 +225,7 @@ def models(request: Request, served: Read) -> HTMLResponse:
         evaluation = []
     return page(
         "models", request, served=served, tab="models", info=photos.info(), states=states, evaluation=evaluation,
-        labels={s.code: s.label for s in summaries},
+        labels={s.code: s.label for s in summaries}, card=facts(served), runs=list(scorecards(served)),
     )  # fmt: skip
 
 
