@@ -649,7 +649,7 @@ def test_every_answer_is_strict_and_every_address_known(client: TestClient) -> N
     assert "<h1>" in page.text
 
 
-PAGES = ("", "/columns", "/columns/red", "/columns/warm", "/vocabulary", "/review", "/feedback", "/models")
+PAGES = ("", "/curate", "/columns", "/columns/red", "/columns/warm", "/vocabulary", "/review", "/feedback", "/models")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -678,7 +678,7 @@ def test_a_collection_without_a_vocabulary_or_pictures_is_served(tmp_path: Path)
         picture(tmp_path / "bare" / "red.png", "red")
         bare.add(tmp_path / "bare")
         with TestClient(application([bare]), base_url="http://localhost") as client:
-            for path in ("", "/columns", "/vocabulary", "/review", "/feedback", "/models"):
+            for path in ("", "/curate", "/columns", "/vocabulary", "/review", "/feedback", "/models"):
                 assert client.get(f"/c/bare{path}").status_code == 200
             assert got(client.get("/api/v1/collections/bare/vocabulary"))["there"] is False
             text = "base_attributes:\n  - {code: red, description: red}\n"

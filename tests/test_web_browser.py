@@ -236,6 +236,86 @@ def test_pick_and_export_with_provenance(page: Any, tmp_path: Path) -> None:
     page.wait_for_selector("#picks", state="hidden")
 
 
+def test_a_board_is_chosen_ticked_kept_and_exported_by_keyboard(page: Any, photos: Collection, tmp_path: Path) -> None:
+    for k in range(5):
+        noise = np.random.default_rng(k).integers(-50, 51, (200, 240 + 20 * k, 1))
+        pixels = np.clip(np.array((200, 30 + 12 * k, 30)) + noise, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"good-{k}.png")
+    photos.add(tmp_path / "photos")
+    page.goto("/c/photos/curate")
+    page.fill("#query", "red")
+    page.fill("#rule", "wdth > 3")
+    page.click("#choose")
+    until(page, "document.getElementById('rule-wrong').textContent.includes('wdth')")
+    page.fill("#rule", "width > 3")
+    page.fill("#least-confidence", "0")
+    page.uncheck("#fold")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#cards li")
+    assert page.locator("#cards li").count() == 5
+    until(page, "document.activeElement.id === 'tick-1'")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    assert page.inner_text("#ticked") == "2 ticked"
+    page.locator("#cards .shot").nth(3).click()
+    page.locator("#cards .shot").nth(3).click()
+    page.locator("#tick-3").focus()
+    page.keyboard.press("k")
+    until(page, "document.querySelectorAll('#cards .kept-mark').length === 2")
+    assert page.evaluate("document.activeElement.id") == "tick-3"
+    assert [pick.rank for pick in photos.picks()] == [1, 3]
+    page.fill("#best", "1")
+    page.click("#keep-best")
+    until(page, "document.getElementById('notices').textContent.includes('1 picture kept')")
+    page.click("#refused summary")
+    assert "the shorter side is below 128" in page.inner_text("#refused")
+    page.locator("#cards summary").first.click()
+    assert "= " in page.locator("#cards .parts").first.inner_text()
+    page.select_option("#format", "json")
+    with page.expect_download() as downloading:
+        page.click("#export")
+    downloading.value.save_as(tmp_path / "picks.json")
+    document = json.loads((tmp_path / "picks.json").read_text())
+    kept = [pick.rank for pick in photos.picks()]
+    assert [image["curation"]["rank"] for image in document["images"]] == kept
+    page.reload()
+    page.wait_for_selector("#cards li")
+    assert page.input_value("#rule") == "width > 3"
+    assert page.locator("#cards .kept-mark").count() == len(kept)
+    assert f"{len(kept)} kept" in page.inner_text("#past")
+    assert page.evaluate(UNNAMED) == []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(FAINT) == [], scheme
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_an_experiment_is_started_and_stopped_where_its_figures_are(page: Any, photos: Collection) -> None:
+    page.goto("/c/photos/feedback")
+    page.fill("#compare-name", "variety")
+    page.select_option("#compare-way", "fold")
+    assert not page.locator("#compare-value").is_visible()
+    with page.expect_navigation():
+        page.click("#compare button[type=submit]")
+    assert [(e.name, e.b, e.share) for e in photos.experiments()] == [("variety", {"fold": False}, 0.5)]
+    with page.expect_navigation():
+        page.click("[data-stop=variety]")
+    assert photos.experiments()[0].stopped_at
+
+
+def test_an_outline_is_ticked_only_where_it_is_picked(phone: Any) -> None:
+    phone.goto("/c/photos")
+    phone.wait_for_selector("#grid .pick")
+    shown = "getComputedStyle(one).visibility !== 'hidden'"
+    ticks = f"[...document.querySelectorAll('#grid .pick svg')].filter(one => {shown}).length"
+    assert phone.evaluate(ticks) == 0
+    phone.locator("#grid .pick").first.tap()
+    until(phone, f"{ticks} === 1")
+
+
 def test_upload_with_tags(page: Any, photos: Collection, tmp_path: Path) -> None:
     Image.new("RGB", (50, 40), (255, 3, 3)).save(tmp_path / "new one.jpg")
     (tmp_path / "text.jpg").write_text("no picture")
@@ -312,7 +392,7 @@ def test_by_keyboard_alone(page: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "?q=red", "/columns", "/columns/red", "/vocabulary", "/review", "/feedback", "/models"]
+    "path", ["", "?q=red", "/curate", "/columns", "/columns/red", "/vocabulary", "/review", "/feedback", "/models"]
 )
 def test_a_phone_sees_all_of_it(phone: Any, path: str) -> None:
     phone.goto(f"/c/photos{path}")
@@ -347,7 +427,7 @@ def test_what_is_not_in_sight_does_not_exist(page: Any, photos: Collection, tmp_
 
 
 def test_labels_and_contrasts_are_there_for_everyone(page: Any) -> None:
-    for path in ("", "?q=red", "/columns", "/columns/red", "/vocabulary", "/review", "/feedback", "/models"):
+    for path in ("", "?q=red", "/curate", "/columns", "/columns/red", "/vocabulary", "/review", "/feedback", "/models"):
         page.goto(f"/c/photos{path}")
         page.wait_for_load_state("networkidle")
         assert page.evaluate(UNNAMED) == []

@@ -113,7 +113,7 @@ function tell() {
   const some = ticked.size > 0;
   at("keeping").hidden = !board?.cards.length;
   document.body.classList.toggle("picking", Boolean(board?.cards.length));
-  at("ticked").textContent = some ? `${amount(ticked.size, "picture")} ticked` : kept ? `${amount(kept, "picture")} kept` : "Tick what is to be kept";
+  at("ticked").textContent = some ? `${thousands(ticked.size)} ticked` : kept ? `${thousands(kept)} kept` : "None ticked";
   at("export").disabled = !some && !kept;
   at("export").textContent = some ? "Export those ticked" : kept ? "Export those kept" : "Export";
   if (at("keep")) at("keep").disabled = !some;
@@ -149,6 +149,7 @@ async function choose() {
     at("waiting")?.remove();
     await past();
     at("cards").querySelector(".tick")?.focus({ preventScroll: true });
+    if (at("answer").getBoundingClientRect().top > innerHeight / 2) at("answer").scrollIntoView();
     notice(board.cards.length ? `${amount(board.cards.length, "picture")} chosen of ${thousands(board.candidates)}.` : "Nothing here passes.");
   } catch (error) {
     if (error.problem?.title === "The rule cannot be read") { at("rule-wrong").textContent = error.message; at("rule").setAttribute("aria-invalid", "true"); at("rule").focus(); }
