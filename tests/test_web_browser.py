@@ -486,3 +486,12 @@ FAINT = """() => {
   }
   return found;
 }"""
+
+
+def test_a_click_is_told_before_the_page_is_left(page: Any, photos: Collection) -> None:
+    page.goto("/c/photos")
+    search(page, "red")
+    page.locator("#grid a.picture").nth(1).click()
+    page.wait_for_url("**/images/**")
+    assert [(event.kind, event.rank) for event in photos.events()] == [("clicked", 2)]
+    assert photos.metrics().overall.shown == 1

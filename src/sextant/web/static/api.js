@@ -24,14 +24,14 @@ export class Refused extends Error {
 }
 
 /** The JSON at a path below the collection; raises `Refused` with what the server says. */
-export async function ask(path, { method = "GET", body, signal, query } = {}) {
+export async function ask(path, { method = "GET", body, signal, query, keepalive } = {}) {
   const address = new URL((path.startsWith("/api") ? "" : base) + path, location.origin);
   for (const [name, value] of Object.entries(query || {})) {
     for (const one of Array.isArray(value) ? value : [value]) {
       if (one !== undefined && one !== null && one !== "") address.searchParams.append(name, one);
     }
   }
-  const options = { method, signal, headers: { Accept: "application/json", "X-Sextant-Visitor": visitor } };
+  const options = { method, signal, keepalive, headers: { Accept: "application/json", "X-Sextant-Visitor": visitor } };
   if (body instanceof FormData) options.body = body;
   else if (body !== undefined) {
     options.body = JSON.stringify(body);

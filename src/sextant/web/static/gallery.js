@@ -50,7 +50,7 @@ function fill(tile, item, place) {
   tile.classList.toggle("picked", picked);
   const link = make("a", { href: pageOf(item.id), class: "picture", "aria-label": `${item.name}${picked ? ", picked" : ""}` },
     make("img", { src: thumbOf(item.id), alt: "", loading: "lazy", decoding: "async", draggable: "false" }));
-  link.addEventListener("click", () => event_("click", item, place));
+  link.addEventListener("click", (event) => follow(event, item, place));
   const picker = make("button", { type: "button", class: "pick", "aria-pressed": String(picked), title: picked ? "Put back" : "Pick", "aria-label": `${picked ? "Put back" : "Pick"} ${item.name}`, tabindex: "-1", onclick: () => pick(item, place) },
     make("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, make("path", { d: "M3.5 8.5 6.5 11.5 12.5 4.5" })));
   const foot = make("p", { class: "foot" }, make("span", { class: "name", title: item.path }, item.name));
@@ -71,26 +71,38 @@ function verdicts(item, place) {
   return make("div", { class: "verdicts" }, reason, ...(may("label") ? [one(true), one(false)] : []));
 }
 
-/** The number under which the server knows that these hits were shown; told once somebody looks at them for a while. */
-async function impression(upTo = 60) {
-  if (!found?.query || !may("label")) return null;
-  const seen = Math.max(60, Math.ceil(upTo / 60) * 60);
-  found.shown ||= new Map();
-  if (!found.shown.has(seen)) {
-    const body = { asked: { ...found.question, where: found.question.where || null }, shown: Math.min(1000, seen) };
-    found.shown.set(seen, ask("/impressions", { method: "POST", body }).then((kept) => kept.impression).catch(() => null));
-  }
-  return found.shown.get(seen);
+const SEEN = 60;
+
+/** The number under which the server knows that the hits around a place were shown; told once somebody looks for a while. */
+async function impression(place = 0) {
+  if (!found?.query || !may("label") || place >= 1000) return null;
+  const { question } = found, shown = (found.shown ||= new Map()), start = place - (place % SEEN);
+  if (!shown.has(0)) shown.set(0, told(question, 0));
+  if (!shown.has(start)) shown.set(start, shown.get(0).then((first) => first && told(question, start, first)));
+  return shown.get(start);
 }
 
+const told = (question, start, continues = null) => ask("/impressions", {
+  method: "POST", keepalive: true,
+  body: { asked: { ...question, where: question.where || null }, shown: SEEN, start, continues },
+}).then((kept) => kept.impression).catch(() => null);
+
 async function event_(kind, item, place) {
-  const seen = await impression(place + 1);
-  if (seen) await ask("/feedback", { method: "POST", body: { kind, image: item.id, impression: seen } }).catch(() => {});
+  const seen = await impression(place);
+  if (seen) await ask("/feedback", { method: "POST", body: { kind, image: item.id, impression: seen }, keepalive: true }).catch(() => {});
+}
+
+/** Opens a picture once the click has been told, which a page that is left could not do any more; or soon anyway. */
+function follow(event, item, place) {
+  const told = event_("clicked", item, place);
+  if (!found?.query || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  Promise.race([told, new Promise((enough) => setTimeout(enough, 400))]).then(() => location.assign(pageOf(item.id)));
 }
 
 async function judge(item, good, place) {
   await trying(async () => {
-    const seen = await impression(place + 1);
+    const seen = await impression(place);
     await ask("/feedback", { method: "POST", body: { kind: good ? "up" : "down", image: item.id, impression: seen } });
     item.verdict = good;
     grid.paint(place);
