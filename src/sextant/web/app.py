@@ -68,8 +68,8 @@ def application(
     )
     app.state.shelf, app.state.access, app.state.figures = shelf, Access(keys), Figures()
     app.state.outbox = exports.Outbox()
-    parts = (overview, asking, gallery, uploads, columns, saying, vocabularies, reviewing, curating, scorecards, exports)
-    for part in parts:
+    asked = (overview, asking, gallery, uploads, columns, saying, vocabularies)
+    for part in (*asked, reviewing, curating, scorecards, exports):
         app.include_router(part.router, prefix=API)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
