@@ -75,13 +75,15 @@ def _once(n: int, pools: Sequence[Rows], size: int, share: float, rng: Rng) -> l
     found: list[Batch] = []
     for part in np.array_split(np.arange(n), max(1, round(n / size))):
         picked, hard = order[:0], round(len(part) * share)
-        if queues and hard:
-            queues = [queue[left[queue]] for queue in queues]
-            counts = np.array([len(queue) for queue in queues], np.float64)
-            able = counts * (counts >= hard) if (counts >= hard).any() else counts
-            if able.any():
-                picked = queues[int(rng.choice(len(queues), p=able / able.sum()))][:hard]
-                left[picked] = False
+        while queues and len(picked) < hard:  # one cluster, unless what is left of all is too little
+            queues = [queue for queue in (queue[left[queue]] for queue in queues) if len(queue)]
+            if not queues:
+                break
+            counts, wanted = np.array([len(queue) for queue in queues], np.float64), hard - len(picked)
+            able = counts * (counts >= wanted) if (counts >= wanted).any() else counts
+            taken = queues[int(rng.choice(len(queues), p=able / able.sum()))][:wanted]
+            left[taken] = False
+            picked = np.concatenate([picked, taken])
         order = order[left[order]]
         easy = order[: len(part) - len(picked)]
         left[easy] = False

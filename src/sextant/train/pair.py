@@ -205,13 +205,20 @@ class MiniTowers:
 
     def write(self, folder: Path, size: int, context: int) -> None:
         """See `Towers`."""
+        import logging
         import warnings
 
         from sextant.train import mini_graph
 
+        exporter = logging.getLogger("torch.onnx._internal.exporter._registration")
+        level = exporter.level
+        exporter.setLevel(logging.ERROR)  # it warns of torchvision, which nothing here needs
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
-            mini_graph.export(self.whole, folder, size, context)
+            try:
+                mini_graph.export(self.whole, folder, size, context)
+            finally:
+                exporter.setLevel(level)
 
 
 class TransformerTowers:

@@ -336,16 +336,12 @@ class Run:
 
         pair, trained = self.open_base(), load_file(self.folder / "trained.safetensors")
         base, choice = pair.state(), self.part("choice")
-        asked, others = strangers.phrases() if self.knows_scenes else strangers.texts(), None
-        held = self.strangers(strangers.HELD_SEED, HELD)
-        if len(held):
-            others = agreement(pair.image_rows(held), pair.text_rows(asked))
+        outside = self._outside()
 
         def both(now: Pair) -> tuple[float, float]:
             canonical = now.text_rows([part[0] for part in self.prompts])
             inside = measure(now.image_rows(self.pictures[choice]), canonical, self.labels[choice])
-            outside = others(now.image_rows(held), now.text_rows(asked)) if others else 1.0
-            return (inside.accuracy + inside.retrieval) / 2, outside
+            return (inside.accuracy + inside.retrieval) / 2, outside(now)
 
         if not self.recipe.interpolate:
             pair.load(trained)
@@ -354,6 +350,18 @@ class Run:
         line = interpolation.choose(pair, base, trained, both, self.recipe.ood_tolerance)
         save_file(pair.state(), self.folder / "tuned.safetensors")
         return {"in_use": True, "alpha": line.chosen.alpha, **line.to_dict(), "weights": digest(pair.state())}
+
+    def _outside(self) -> Callable[[Pair], float]:
+        """What a pair still knows outside: of drawn scenes by their truth, of photos by what the base said of them."""
+        if self.order.photos is None and self.knows_scenes:
+            drawn, phrases, shown = strangers.told_scenes(strangers.HELD_SEED, HELD)
+            pictures = np.stack([self.base.pixels.square(picture) for picture in drawn])
+            return lambda now: truth_kept(now.image_rows(pictures), now.text_rows(phrases), shown)
+        held, asked = self.strangers(strangers.HELD_SEED, HELD), strangers.texts()
+        if not len(held):
+            return lambda _: 1.0
+        kept = agreement(self.base.image_rows(held), self.base.text_rows(asked))
+        return lambda now: kept(now.image_rows(held), now.text_rows(asked))
 
     def _temperature(self) -> dict[str, Any]:
         """Fitted on the calibration part, which nothing else has seen."""
@@ -383,6 +391,13 @@ class Run:
             {**{name: self.part(name) for name in split.PARTS}, "train": np.array(self.to("gate")["kept"], np.intp)},
             self._array,
         )  # fmt: skip
+
+
+def truth_kept(images: Floats, texts: Floats, shown: NDArray[np.bool_]) -> float:
+    """Mean average precision of phrases (m) over images (n) whose truth (n, m) is known."""
+    from sextant.maths.metrics import average_precision
+
+    return float(np.mean([average_precision(images @ texts[k], shown[:, k]) for k in range(len(texts))]))
 
 
 def agreement(images: Floats, texts: Floats) -> Callable[[Floats, Floats], float]:

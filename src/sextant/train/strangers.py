@@ -56,6 +56,16 @@ def phrases() -> list[str]:
     return [phrase for phrases in drawn.PHRASES.values() for phrase in phrases]
 
 
+def told_scenes(seed: int, n: int) -> tuple[list[Image.Image], list[str], NDArray[np.bool_]]:
+    """Drawn scenes, a phrase of each attribute that three of them show, and which scene shows which, (n, phrases)."""
+    from sextant.demo import scenes as drawn
+
+    found = [drawn.draw(seed + number) for number in range(n)]
+    shown = np.array([[code in scene.attributes for code in drawn.ATTRIBUTES] for scene in found])
+    some = np.flatnonzero(shown.sum(0) >= min(3, n // 2))
+    return [s.image for s in found], [drawn.PHRASES[drawn.ATTRIBUTES[k]][0] for k in some], shown[:, some]
+
+
 def photos(folder: Path, n: int = 3 * EACH) -> Iterator[Image.Image]:
     """Pictures of a folder, evenly from all of it; what cannot be read is passed over."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.SUFFIXES)
