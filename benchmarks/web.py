@@ -55,6 +55,7 @@ async def app(scope, receive, send):
         await send({"type": "http.response.body", "body": b"{}"})
 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 listener.bind(("127.0.0.1", 0))
+listener.listen(64)
 print(f"http://127.0.0.1:{listener.getsockname()[1]}/", file=sys.stderr, flush=True)
 uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning", access_log=False)).run(sockets=[listener])
 """
