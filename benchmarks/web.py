@@ -42,9 +42,7 @@ import sextant
 
 HEAD = ["figure", "measured", "wanted", "beside it"]
 CLIENTS, ASKED, MIXED, EVENTS, KILLS, IDLE = 8, 300, 1600, 10_000, 2, 10_000
-WORDS = (
-    "rocket moon earth astronaut station flag ocean launch stars rover satellite crater cloud sunrise dune ship"
-)
+WORDS = "rocket moon earth astronaut station flag ocean launch stars rover satellite crater cloud sunrise dune ship"
 KINDS = "red blue dark bright distant small large old blurred drawn striped round lonely crowded snowy golden"
 JSON = {"Content-Type": "application/json"}
 BARE = """
