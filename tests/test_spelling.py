@@ -80,7 +80,7 @@ def test_ordinary_nouns_are_left_alone() -> None:
 
 
 def test_what_comes_with_sextant_is_left_alone() -> None:
-    texts = [text for key, entry in expansion.load().entries.items() for text in (key, *(one for one, _ in entry))]
+    texts = [text for key, entry in expansion.load().entries.items() for text in (key, *(one.text for one in entry))]
     assert {text: found for text in texts if (found := suggestion(text, KNOWN))} == {}
 
 

@@ -62,7 +62,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "report": Verb("tuning", "Write the collection as one HTML page, to look at or to send."),
     },
     "Train": {
-        "finetune": Verb("training", "Train an encoder on labelled pictures, and measure what it gained."),
+        "finetune": Verb("training", "Train an encoder on labelled pictures."),
         "scorecard": Verb("training", "Measure an encoder against seven gates on held-out pictures."),
     },
     "In and out": {
