@@ -94,7 +94,7 @@ def finetune(run: Invocation, dataset: str | None, install: bool, **options: Any
 def scorecard(
     run: Invocation, source: str, data: str | None, prompts: str | None, clusters: str | None
 ) -> int:  # fmt: skip
-    """Measure an encoder against seven gates, on pictures that it was not trained on.
+    """Measure an encoder against seven gates, on held-out pictures.
 
     Without --data a run is measured on its own test part. Images that the run was trained on are refused. The exit
     status is 1 if a gate fails, and a figure that is missing fails.

@@ -63,7 +63,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
     },
     "Train": {
         "finetune": Verb("training", "Train an encoder on labelled pictures."),
-        "scorecard": Verb("training", "Measure an encoder against seven gates on held-out pictures."),
+        "scorecard": Verb("training", "Measure an encoder against seven gates, on held-out pictures."),
     },
     "In and out": {
         "export": Verb("moving", "Write facts and confidences to a file, a folder, or beside the pictures."),
