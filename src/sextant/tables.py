@@ -40,11 +40,11 @@ def exists(path: Path) -> bool:
 def moment(path: Path) -> tuple[tuple[str, int], ...]:
     """What changes with every commit, read without opening the table: names and times of the versions there are."""
     try:
-        with os.scandir(path / "_versions") as entries:
-            found = sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries)
+        names = sorted(os.listdir(path / "_versions"))  # noqa: PTH208 – asked with every question
+        ends = dict.fromkeys([*names[:1], *names[-1:]])
+        return tuple((name, os.stat(path / "_versions" / name).st_mtime_ns) for name in ends)  # noqa: PTH116
     except FileNotFoundError:  # no table yet, or a vacuum that takes a version away at this moment
         return ()
-    return (*found[:1], *found[-1:])
 
 
 def opened(path: Path, version: int | None = None) -> Any:
