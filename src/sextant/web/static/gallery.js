@@ -48,7 +48,7 @@ const grid = new Grid(at("grid"), {
 function fill(tile, item, place) {
   const picked = picks.has(item.id);
   tile.classList.toggle("picked", picked);
-  const link = make("a", { href: pageOf(item.id), class: "picture", "aria-label": `${item.name}${picked ? ", picked" : ""}` },
+  const link = make("a", { href: pageOf(item.id), class: "picture", "aria-label": `${item.name}${item.folded?.length ? ` +${item.folded.length}` : ""}${picked ? ", picked" : ""}` },
     make("img", { src: thumbOf(item.id), alt: "", loading: "lazy", decoding: "async", draggable: "false" }));
   link.addEventListener("click", (event) => follow(event, item, place));
   const picker = make("button", { type: "button", class: "pick", "aria-pressed": String(picked), title: picked ? "Put back" : "Pick", "aria-label": `${picked ? "Put back" : "Pick"} ${item.name}`, tabindex: "-1", onclick: () => pick(item, place) },
