@@ -377,9 +377,12 @@ def test_negatives_given_apart_are_checked() -> None:
 @given(st.integers(1, 60), st.sampled_from(["a without ", '"', " and no ", " - ", "2:", "no a on a ", ", "]))
 def test_a_hostile_query_is_read_at_once(times: int, piece: str) -> None:
     try:
-        parse((piece * times)[:2000])
-    except UsageError:
-        return
+        found = parse((piece * times)[:2000])
+    except UsageError as refused:
+        assert str(refused)
+    else:
+        assert 1 <= len(found.positives) + len(found.negatives) <= 20
+        assert parse(str(found)) == found
 
 
 # the page about it
