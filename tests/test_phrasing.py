@@ -378,11 +378,10 @@ def test_negatives_given_apart_are_checked() -> None:
 def test_a_hostile_query_is_read_at_once(times: int, piece: str) -> None:
     try:
         found = parse((piece * times)[:2000])
-    except UsageError as refused:
-        assert str(refused)
-    else:
-        assert 1 <= len(found.positives) + len(found.negatives) <= 20
-        assert parse(str(found)) == found
+    except UsageError:
+        return
+    assert 1 <= len(found.positives) + len(found.negatives) <= 20
+    assert parse(str(found)) == found
 
 
 # the page about it
