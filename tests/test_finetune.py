@@ -34,8 +34,8 @@ SMALL = recipe.Recipe("quick", batch=24, heads_epochs=3)
 def small() -> Any:
     """Few strangers and a short recipe: this is about the way, not the figures."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("sextant.train.run.KEPT", 4)
-    patch.setattr("sextant.train.run.HELD", 6)
+    patch.setattr("sextant.train.training.KEPT", 4)
+    patch.setattr("sextant.train.training.HELD", 6)
     patch.setattr(strangers, "EACH", 8)
     patch.setattr(strangers.noise, "__defaults__", (8,))
     patch.setattr(strangers.blank, "__defaults__", (8,))

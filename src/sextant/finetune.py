@@ -15,8 +15,10 @@ import numpy as np
 from sextant.edges import Edges
 from sextant.errors import UsageError
 from sextant.train import dataset
+from sextant.train.order import Order
 from sextant.train.recipe import Recipe, named
-from sextant.train.run import STEPS, Order, Run
+from sextant.train.run import Run
+from sextant.train.steps import STEPS
 from sextant.types import Progress
 from sextant.vocabulary import Attribute
 

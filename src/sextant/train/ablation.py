@@ -15,8 +15,10 @@ from scipy.special import softmax
 
 from sextant.maths.metrics import expected_calibration_error
 from sextant.train import strangers
+from sextant.train.order import changed
 from sextant.train.recipe import Recipe
-from sextant.train.run import Run, agreement, changed
+from sextant.train.run import Run
+from sextant.train.training import agreement
 
 SHARED_ARRAYS = ("pictures", "hashes", "base_features", "base_vectors")
 SHARED_STEPS = ("data", "split")
