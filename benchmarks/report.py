@@ -1,4 +1,4 @@
-"""Writes a table of figures into its own section of `docs/performance.md`, with the machine and the command."""
+"""Writes a table of figures into its own section of a page of `docs/`, with the machine and the command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGE, RELIABILITY = DOCS / "performance.md", DOCS / "reliability.md"
 
 
 def machine() -> str:
@@ -28,16 +29,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def section(name: str, command: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
-    """Replaces the section `name` of the page, between its markers; makes it at the end where there is none."""
+def section(
+    name: str, command: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str = "", *, page: Path = PAGE
+) -> None:  # fmt: skip
+    """Replaces the section `name` of a page, between its markers; makes it at the end where there is none."""
     body = f"`{command}` on {date.today().isoformat()}: {machine()}.\n\n{table(head, rows)}\n"
     body += f"\n{note}\n" if note else ""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Performance\n"
+    text = page.read_text(encoding="utf-8") if page.exists() else "# Performance\n"
     block = f"{begin}\n{body}{end}"
-    if begin in page:
-        head_part, rest = page.split(begin, 1)
-        page = head_part + block + rest.split(end, 1)[1]
+    if begin in text:
+        head_part, rest = text.split(begin, 1)
+        text = head_part + block + rest.split(end, 1)[1]
     else:
-        page = page.rstrip() + f"\n\n{block}\n"
-    PAGE.write_text(page, encoding="utf-8")
+        text = text.rstrip() + f"\n\n{block}\n"
+    page.write_text(text, encoding="utf-8")
