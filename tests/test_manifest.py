@@ -112,3 +112,10 @@ def test_a_new_file_has_the_rights_that_the_person_gives_new_files(tmp_path: Pat
     finally:
         os.umask(before)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["/home/ada/places.sqlite", "../other.db", "a/../../b.db"])
+def test_a_catalog_lies_inside(tmp_path: Path, name: str) -> None:
+    manifest.write(tmp_path, manifest.Manifest(catalog=name))
+    with pytest.raises(CollectionError, match="outside of the collection"):
+        manifest.read(tmp_path)

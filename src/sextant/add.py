@@ -68,7 +68,7 @@ def add(
 def use(edges: Edges, model: str, *, prepare: Prepare, progress: Report | None) -> AddReport:
     """Embeds what another encoder has not seen, makes its columns and curves, and switches to it in one step."""
     started = time.monotonic()
-    encoder = edges.encoders.load(model)
+    encoder = edges.encoders.named(model)
     run = _ingest(edges, encoder)
     sources = [os.path.normpath(edges.folder / path) for path in edges.located()]
     run.run(ingest.walk(sources, edges.folder), total=len(sources), progress=progress)

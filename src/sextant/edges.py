@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sextant import manifest, vocabulary
-from sextant.catalog import Catalog
+from sextant.catalog import Catalog, public
 from sextant.encoders import Encoders, Loader, Phrases, adopted, key_of, stored
 from sextant.errors import CollectionError, UsageError
 from sextant.manifest import Manifest
@@ -54,10 +54,17 @@ class Edges:
     @cached_property
     def catalog(self) -> Catalog:
         """What people said."""
-        name = self.manifest.catalog
+        asked = self.settings.catalog
+        name = public(asked) if self.new and manifest.changed(self.folder) is None else self.manifest.catalog
+        if self.settings.sources.get("catalog") == "argument" and public(asked) != name:
+            raise UsageError(f"the catalog of this collection is {name}, not {public(asked)}")
+        if "://" in name:  # opened before there is a collection that would have none
+            found = Catalog.at(name, asked)
+            manifest.create(self.folder, name)
+            return found
         if self.new:
-            manifest.create(self.folder)
-        return Catalog(name) if "://" in name else Catalog.beside(self.store.root / name)
+            manifest.create(self.folder, name)
+        return Catalog.beside(self.store.root / name)
 
     def close(self) -> None:
         """Gives back what is open."""
@@ -114,7 +121,8 @@ class Edges:
         held = self.manifest
         if held.encoder is None:
             spec = model or self.settings.model
-            encoder = self.encoders.load(spec)
+            encoder = self.encoders.named(model) if model else self.encoders.first()
+            self.catalog  # noqa: B018 – makes the collection
             manifest.create(self.folder)
             with self.store.writing():
                 held = self.manifest
@@ -123,6 +131,8 @@ class Edges:
                     return encoder
         if model is not None and stored(model, self.folder) != held.model:
             raise UsageError(f"this collection uses {held.model}; switch all of it with: sextant model use {model}")
+        if model is not None:
+            self.encoders.allow(model)
         return self.encoder()
 
     def adopt(self, encoder: Encoder, model: str) -> None:
@@ -195,7 +205,8 @@ class Edges:
     def options(self) -> dict[str, Any]:
         """The settings in force, and where each came from."""
         sources = sorted(self.settings.sources.items())
-        return {name: {"value": getattr(self.settings, name), "from": source} for name, source in sources}
+        values = {name: getattr(self.settings, name) for name, _ in sources} | {"catalog": public(self.settings.catalog)}
+        return {name: {"value": values[name], "from": source} for name, source in sources}
 
 
 class _Ahead(Edges):

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from sextant import trust
 from sextant.catalog import Catalog
-from sextant.errors import CollectionError, ModelError
-from sextant.manifest import Manifest
+from sextant.errors import CollectionError, ModelError, UsageError
+from sextant.manifest import FOLDER, Manifest
 from sextant.paths import expanded
 from sextant.settings import Settings
 from sextant.types import Encoder, Floats
@@ -22,6 +24,8 @@ Loader = Callable[[str, str, str], Encoder]
 """From a model's name, a device and a precision to the encoder."""
 
 
+BY_A_PERSON = ("argument", "environment")
+"""Sources of a setting that no collection can bring with it."""
 UNIT_SLACK = 1e-2  # bf16 rounds a unit vector's length by less
 
 
@@ -43,10 +47,14 @@ class Encoders:
         """The encoder that the collection's vectors came from, or the one it starts with.
 
         Raises:
-            ModelError: it cannot be found or loaded.
+            ModelError: it cannot be found or loaded, or is code that this person has not allowed.
             CollectionError: it loads as something else than what the vectors came from.
         """
         spec = _from_folder(held.model, self.folder) if held.model else self.settings.model
+        if held.model:
+            self._allowed(spec, str(self.folder / FOLDER / "collection.json"))
+        else:
+            self._allowed(spec, self.settings.sources.get("model", "default"))
         asked = self.settings.precision
         encoder = self.load(spec, held.precision if asked == "auto" else asked)
         if held.encoder not in (None, key_of(encoder)):
@@ -56,8 +64,35 @@ class Encoders:
             )
         return encoder
 
+    def first(self) -> Encoder:
+        """The encoder that the settings name, for a collection that has none yet. Raises `ModelError` as `own` does."""
+        self._allowed(self.settings.model, self.settings.sources.get("model", "default"))
+        return self.load(self.settings.model)
+
+    def named(self, spec: str) -> Encoder:
+        """An encoder that a person names now; if it is code, they trust it from now on."""
+        encoder = self.load(spec)
+        self.allow(spec)
+        return encoder
+
+    def allow(self, spec: str) -> None:
+        """Trusts what a person has named, where it is code."""
+        if self.loader is load_model:
+            with suppress(UsageError):  # what cannot be kept is asked for again next time
+                trust.keep(spec)
+
+    def _allowed(self, spec: str, where: str) -> None:
+        """Refuses code that nobody here has named or allowed; a loader of the caller's own decides for itself."""
+        if self.loader is not load_model:
+            return
+        own = self.settings.model if self.settings.sources.get("model") in BY_A_PERSON else None
+        if own is not None and trust.code_of(own) == trust.code_of(spec):
+            self.allow(spec)
+        else:
+            trust.check(spec, where)
+
     def load(self, spec: str, precision: str | None = None) -> Encoder:
-        """An encoder by name, once."""
+        """An encoder by name, once, whatever it is."""
         precision = precision or self.settings.precision
         if (spec, precision) not in self._loaded:
             encoder = self.loader(spec, self.settings.device, precision)

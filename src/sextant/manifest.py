@@ -78,7 +78,10 @@ def read(folder: Path) -> Manifest:
     for name, value in values.items():
         if not isinstance(value, _KINDS[name]) or isinstance(value, bool):
             raise CollectionError(f"{file}: is damaged: '{name}' cannot be {value!r}. Restore it from a backup")
-    return Manifest(**values)
+    held = Manifest(**values)
+    if "://" not in held.catalog and (Path(held.catalog).is_absolute() or ".." in Path(held.catalog).parts):
+        raise CollectionError(f"{file}: names a catalog outside of the collection, {held.catalog}: that is not opened")
+    return held
 
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -94,12 +97,12 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def create(folder: Path) -> None:
+def create(folder: Path, catalog: str = "catalog.db") -> None:
     """Makes an empty collection in `folder`; one that another process made meanwhile is left as it is."""
     target = folder / FOLDER / "collection.json"
     if not target.is_file():  # a collection that can only be read is asked too
         with _writing(target), suppress(FileExistsError), replacing(target, over=False) as file:
-            file.write(_encoded(Manifest()))
+            file.write(_encoded(Manifest(catalog=catalog)))
 
 
 def write(folder: Path, manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""`model list`, `use`, `convert`, `doctor` and `fit-prior`: the encoders."""
+"""`model list`, `use`, `trust`, `convert`, `doctor` and `fit-prior`: the encoders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sextant import output
 from sextant.cli.adding import as_json, complain
 from sextant.cli.invocation import Command, Invocation, json_option, rows_options, verb
 from sextant.cli.progress import reporting
-from sextant.errors import CollectionError
+from sextant.errors import CollectionError, UsageError
 from sextant.output import Cell, Heading
 from sextant.paths import expanded
 
@@ -82,6 +82,34 @@ def use(run: Invocation, name: str, precision: str | None, device: str | None) -
         print(f"now using {output.plain(str(encoder))}  ({report.encoded:,} encoded in {report.seconds:.1f} s)")
     complain(report)
     return 1 if report.skipped else 0
+
+
+@subverb("trust", examples="sextant model trust\nsextant model trust archive/clip.py:Clip")
+@click.argument("name", metavar="[MODEL]", required=False)
+@click.option("--forget", is_flag=True, help="Trust it no longer.")
+@json_option
+def trust(run: Invocation, name: str | None, forget: bool) -> None:
+    """Allow Python code that a collection names as its encoder; without MODEL, list what is allowed.
+
+    A collection can name code as its encoder, and one that somebody gave you runs it only after you have said so here,
+    or with --model. A file is allowed as it is now and where it is now. This is kept in your own settings.
+    """
+    from sextant import trust as trusting
+
+    if name is None and forget:
+        raise UsageError("--forget needs a MODEL. `sextant model trust` lists what is allowed")
+    if name is not None and forget:
+        trusting.forget(name)
+    code = trusting.keep(name) if name is not None and not forget else None
+    if run.form == "json":
+        output.write_json([asdict(held) for held in trusting.known()])
+    elif name is None:
+        rows = [[output.plain(held.spec), output.shown(held.file)] for held in trusting.known()]
+        output.write_table([Heading("trusted"), Heading("file")], rows)
+    elif code is None:
+        print(output.plain(f"{name} is {'not trusted any more' if forget else 'data, which needs no trust'}"))
+    else:
+        print(output.plain(f"{code.spec} may run from now on, as it is now"))
 
 
 @subverb(
