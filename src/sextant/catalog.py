@@ -19,6 +19,7 @@ from sextant import fulltext
 from sextant.curations import Curations
 from sextant.database import now
 from sextant.events import THUMB, Events
+from sextant.learned import Learned
 from sextant.memory import Memory
 from sextant.schema import (
     calibrations,
@@ -100,7 +101,7 @@ class DuplicateRun:
     restored: int
 
 
-class Catalog(Memory, Curations, Events):
+class Catalog(Memory, Curations, Events, Learned):
     """What people said, in the database at `url`."""
 
     @classmethod

@@ -241,6 +241,20 @@ weights = sa.Table(
     sa.Column("measured", sa.Text, nullable=False),
     sa.Column("at", sa.Text, nullable=False),
 )
+heads = sa.Table(
+    "heads",
+    TABLES,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("encoder", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("folds", sa.Integer, nullable=False),
+    sa.Column("numbers", sa.LargeBinary),  # null: taken out of use
+    sa.Column("about", sa.Text, nullable=False),
+    sa.Column("measured", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Index("heads_of_column", "encoder", "code", "id"),
+)
 
 
 def _first_tables(connection: Connection) -> None:
@@ -276,6 +290,10 @@ def _feedback_tables(connection: Connection) -> None:
         connection.execute(sa.text("ALTER TABLE labels ADD COLUMN source TEXT"))
 
 
+def _head_table(connection: Connection) -> None:
+    TABLES.create_all(connection, tables=[heads])
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _first_tables,
     _label_tables,
@@ -284,5 +302,6 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _search_tables,
     _curation_tables,
     _feedback_tables,
+    _head_table,
 )
 """Applied in order, each once; number N is the N-th. Never edit one that was released: add another."""

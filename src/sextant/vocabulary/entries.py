@@ -53,10 +53,14 @@ class Attribute:
     scale: float | None
     control: Literal["positive", "negative"] | None
     line: int
+    head: str | None = None
+    """The hash of the light head that its logits come from in a collection, instead of from the texts."""
 
     @property
     def prompt_hash(self) -> str:
-        """32 hex digits that change when, and only when, the encoded texts change."""
+        """32 hex digits that change when, and only when, the encoded texts change, or the head that replaces them."""
+        if self.head is not None:
+            return self.head
         texts = json.dumps([self.prompts, self.negatives], ensure_ascii=False)
         return blake2b(texts.encode(), digest_size=16).hexdigest()
 
