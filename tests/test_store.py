@@ -306,6 +306,30 @@ def test_an_encoders_name_becomes_one_harmless_file_name(name: str, file: str) -
 # what goes wrong
 
 
+def test_keys_that_are_remembered_are_those_of_the_table_whoever_else_writes(store: Store) -> None:
+    random = np.random.default_rng(4)
+    writers, held = [store.vectors("fake/one@1") for _ in range(2)], set()
+    for _ in range(25):
+        start = int(random.integers(0, 60))
+        ids = set(rows_of(start, start + 8)[0])
+        assert put(writers[int(random.integers(2))], start, start + 8) == len(ids - held)
+        held |= ids
+        if random.random() < 0.3:
+            gone = sorted(held)[:: int(random.integers(2, 5))]
+            store.drop_images(gone)
+            held -= set(gone)
+    assert sorted(writers[0].ids().to_pylist()) == sorted(held)
+
+
+def test_a_run_of_appends_reads_the_keys_once(vectors: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, read = [], tables.table
+    monkeypatch.setattr(tables, "table", lambda *given: (reads.append(given[0]), read(*given))[1])
+    for start in range(0, 50, 10):
+        put(vectors, start, start + 10)
+    assert len(reads) <= 1
+    assert len(vectors) == 50
+
+
 def test_two_threads_append_the_same_rows_once(vectors: Vectors) -> None:
     threads = [threading.Thread(target=lambda: [put(vectors, k, k + 5) for k in range(0, 50, 5)]) for _ in range(2)]
     for thread in threads:

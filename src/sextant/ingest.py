@@ -35,6 +35,7 @@ __all__ = ["Candidate", "Ingest", "Source", "ahead", "bring", "embed_file", "fol
 MAX_BYTES = 1 << 30
 """A file larger than this is refused unread."""
 ROWS_A_FLUSH = 512
+NAMES_A_LOT = 64
 AHEAD_BATCHES = 2
 SECONDS_A_REPORT = 0.2
 
@@ -301,7 +302,9 @@ def bring(
     started = time.monotonic()
     folder = store.root.parent
     known = set(store.images(["id"])["id"].to_pylist())
-    read = ahead(names, lambda name: _brought(name, folder, known), workers=workers, window=4 * workers)
+    read = itertools.chain.from_iterable(
+        ahead(_lots(names), lambda lot: [_brought(n, folder, known) for n in lot], workers=workers, window=2 * workers)
+    )
     skipped: list[Skipped] = []
     added = fresh = taken = 0
     for rows in batches:
@@ -327,6 +330,11 @@ def bring(
         skipped=tuple(skipped),
         seconds=time.monotonic() - started,
     )
+
+
+def _lots(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Names a few at a time: a thread that is handed one by one is mostly woken up."""
+    return (names[start : start + NAMES_A_LOT] for start in range(0, len(names), NAMES_A_LOT))
 
 
 def _brought(name: str, folder: Path, known: set[str]) -> tuple[dict[str, Any], dict[str, Any] | None] | Skipped:

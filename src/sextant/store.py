@@ -62,6 +62,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._images, self._files = root / "images.lance", root / "files.lance"
+        self._image_ids, self._paths = tables.Keys(self._images, "id"), tables.Keys(self._files, "path")
         self._lock = FileLock(root / "lock", timeout=LOCK_SECONDS)
 
     @contextmanager
@@ -101,13 +102,16 @@ class Store:
     def append_images(self, rows: pa.Table) -> int:
         """Adds the rows whose ids are not there yet; returns how many that were."""
         with self.writing():
-            return tables.append_new(self._images, rows.cast(IMAGES), "id")
+            return self._image_ids.append_fresh(rows.cast(IMAGES))
 
     def put_files(self, rows: pa.Table) -> None:
         """Inserts or replaces rows by path."""
         if rows.num_rows:
             with self.writing():
-                tables.upsert(self._files, rows.cast(FILES), "path")
+                if self._paths.fresh(rows["path"].to_pylist()).all():  # far cheaper than to look for each
+                    self._paths.append(rows.cast(FILES))
+                else:
+                    tables.upsert(self._files, rows.cast(FILES), "path")
 
     def drop_images(self, ids: Sequence[str]) -> None:
         """Removes images from every table; their paths are forgotten."""

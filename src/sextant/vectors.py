@@ -56,6 +56,7 @@ class Vectors:
         self.path = path
         self.name = name
         self._lock = lock
+        self._keys = tables.Keys(path, "id")
 
     # reading
 
@@ -187,9 +188,7 @@ class Vectors:
         """
         with self._lock():
             ids_array = pa.array(ids, pa.string())
-            there = self.ids().combine_chunks()
-            fresh = ~pc.is_in(ids_array, value_set=there).to_numpy(zero_copy_only=False)
-            fresh &= tables.first(ids)
+            fresh = self._keys.fresh(ids)
             if not fresh.any():
                 return 0
             vectors, background = vectors[fresh], background[fresh]
@@ -202,7 +201,7 @@ class Vectors:
                 nothing = pa.nulls(len(vectors), pa.float32())
                 arrays.append(nothing if values is None else pa.array(values, pa.float32()))
                 schema = schema.append(pa.field(code, pa.float32()))
-            tables.append(self.path, pa.Table.from_arrays(arrays, schema=schema))
+            self._keys.append(pa.Table.from_arrays(arrays, schema=schema))
             return int(fresh.sum())
 
     def put_columns(self, columns: Mapping[str, Provenance], logits: Callable[[Floats], Mapping[str, Floats]]) -> int:

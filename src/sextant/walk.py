@@ -65,9 +65,12 @@ def is_gone(path: Path) -> bool:
 
 def name_of(path: Path, root: Path) -> str:
     """A file as the collection in `root` writes it down; links keep their names, wherever that leads below `root`."""
-    named = Path(os.path.abspath(path))  # noqa: PTH100 – resolve() would follow the last link too
-    if not named.is_relative_to(root):
-        named = named.parent.resolve() / named.name  # `root` itself may have been reached through a link
+    named, below = os.path.abspath(path), os.path.join(root, "")  # noqa: PTH100, PTH118 – asked of every file
+    if named.startswith(below):
+        return named[len(below) :].replace(os.sep, "/")
+    if named != os.fspath(root):  # `root` itself may have been reached through a link
+        folder, last = os.path.split(named)
+        named = os.path.join(os.path.realpath(folder), last)  # noqa: PTH118
     return Path(os.path.relpath(named, root)).as_posix()
 
 
