@@ -30,7 +30,16 @@ from sextant.train.recipe import Recipe
 WORDS = ("[PAD]", "a", "photo", "of", "red", "green", "blue", "thing")
 SIDE = 24
 RECIPE = Recipe(
-    "tiny", batch=16, heads_epochs=14, blocks_epochs=2, blocks=1, heads_rate=4e-3, blocks_rate=1e-3, keep=0.1
+    "tiny",
+    batch=16,
+    heads_epochs=14,
+    blocks_epochs=2,
+    blocks=1,
+    heads_rate=4e-3,
+    blocks_rate=1e-3,
+    keep=0.1,
+    doubt=0.02,
+    beside=4,
 )
 
 
@@ -64,6 +73,7 @@ def material() -> Material:
         np.clip(pictures, 0, 255).astype(np.uint8), labels, np.arange(60), np.arange(60, 90),
         [("red", "a red thing"), ("green", "a photo of green"), ("blue",)], [[0, 1]],
         np.zeros((4, SIDE, SIDE, 3), np.uint8), ["a thing", "a photo"],
+        rng.integers(0, 256, (6, SIDE, SIDE, 3), dtype=np.uint8),
     )  # fmt: skip
 
 
@@ -92,6 +102,16 @@ def accuracy(pair: Pair, material: Material) -> float:
 class TestFitting:
     def test_it_learns(self, tokenizer: Path, material: Material, trained: tuple[Pair, Path]) -> None:
         assert accuracy(trained[0], material) > max(0.8, accuracy(make(tokenizer), material))
+
+    def test_it_learns_to_doubt_what_is_no_class(self, tokenizer: Path, material: Material, tmp_path: Path) -> None:
+        tops = []
+        for doubt in (0.0, 1.0):
+            recipe = replace(RECIPE, doubt=doubt, blocks_epochs=0)
+            pair = train(tokenizer, material, tmp_path / str(doubt), recipe)
+            texts = pair.text_rows([p[0] for p in material.prompts])
+            logits = 20 * torch.from_numpy(pair.image_rows(material.doubted) @ texts.T)
+            tops.append(float(logits.softmax(1).max(1).values.mean()))
+        assert tops[1] - 1 / 3 < 0.8 * (tops[0] - 1 / 3)
 
     def test_the_log_has_a_line_an_epoch(self, trained: tuple[Pair, Path]) -> None:
         lines = [json.loads(line) for line in (trained[1] / "log.jsonl").read_text().splitlines()]

@@ -25,6 +25,7 @@ from sextant.encoder.network import cpu_has_bf16
 from sextant.errors import ModelError
 from sextant.manifest import replacing
 from sextant.train import loss
+from sextant.train.anchor import Anchor, Draw
 from sextant.train.augment import augment, normalise
 from sextant.train.batches import Batch, Rows, epoch, hard_share, oversample
 from sextant.train.pair import Pair, State
@@ -33,8 +34,9 @@ from sextant.train.retrieval import Measured, measure
 from sextant.types import Floats, Progress
 
 Report = Callable[[Progress], None]
+Shown = Callable[[Batch, Draw, np.random.Generator], Tensor]
+"""Unit rows of a batch, then of the draw's kept and doubted pictures."""
 MOST_TEXTS = 256
-KEPT_TEXTS, KEPT_IMAGES = 48, 16
 FLOOR_SCALE, CEILING_SCALE = 0.0, math.log(100.0)
 
 
@@ -42,7 +44,8 @@ FLOOR_SCALE, CEILING_SCALE = 0.0, math.log(100.0)
 class Material:
     """What is learnt from: pictures (n, s, s, 3) and labels (n,) of the whole set, and which rows serve for what.
 
-    `kept_*` are pictures and texts of what the base knows already and should not forget.
+    `kept_*` are pictures and texts of what the base knows already and should not forget; `doubted` are pictures that
+    show none of the classes.
     """
 
     pictures: NDArray[np.uint8]
@@ -53,6 +56,7 @@ class Material:
     clusters: Sequence[Sequence[int]]
     kept_pictures: NDArray[np.uint8]
     kept_texts: Sequence[str]
+    doubted: NDArray[np.uint8]
 
 
 @dataclass
@@ -80,7 +84,7 @@ class Fitting:
         self.rows = oversample(material.labels[material.train], recipe.per_class, self._rng("rows"))
         self.row_labels = material.labels[material.train][self.rows]
         self.mixed = recipe.mixed and cpu_has_bf16()
-        self._keep()
+        self.anchor = Anchor(pair, recipe, list(material.kept_texts), material.kept_pictures, material.doubted)
         self._started = time.monotonic()
         self._done = self._total = 0
 
@@ -161,7 +165,7 @@ class Fitting:
         epochs: int,
         optimiser: Any,
         trained: Sequence[tuple[list[Tensor], float]],
-        shown: Callable[[Batch, np.random.Generator], tuple[Tensor, Tensor]],
+        shown: Shown,
         blocks: int,
     ) -> None:
         name, number, recipe = standing.stage, standing.epoch, self.recipe
@@ -194,29 +198,29 @@ class Fitting:
         }  # fmt: skip
         self._keep_epoch(standing, found, line, optimiser)
 
-    def _loss(
-        self,
-        batch: Batch,
-        rng: np.random.Generator,
-        shown: Callable[[Batch, np.random.Generator], tuple[Tensor, Tensor]],
-    ) -> Tensor:
-        recipe = self.recipe
-        labels = self.row_labels[batch.rows]
+    def _loss(self, batch: Batch, rng: np.random.Generator, shown: Shown) -> Tensor:
+        recipe, labels = self.recipe, self.row_labels[batch.rows]
         asked = self._asked(labels, rng)
         tokens = torch.stack([self.tokens[k][int(rng.integers(len(self.tokens[k])))] for k in asked])
-        kept = np.sort(rng.permutation(len(self.kept_tokens))[:KEPT_TEXTS]) if recipe.keep else np.empty(0, np.intp)
-        texts = self.pair.texts(torch.cat([tokens, self.kept_tokens[kept]]))
-        rows, departed = shown(batch, rng)
+        draw = self.anchor.draw(rng, recipe.beside)
+        texts = self.pair.texts(torch.cat([tokens, self.anchor.tokens[draw.texts]]))
+        images = shown(batch, draw, rng)
+        own, strange = images[: len(labels)], images[len(labels) :]
+        kept, doubted = strange.split((len(draw.images), len(draw.doubted)))
+        prompts = texts[: len(asked)]
         classes = torch.from_numpy(labels), torch.from_numpy(asked)
         if not recipe.class_aware:
             classes = torch.arange(len(labels)), torch.arange(len(asked))
-        cosines = rows @ texts[: len(asked)].T
-        logits = self.pair.log_scale.exp() * cosines
+        if len(doubted):
+            classes = torch.cat([classes[0], torch.full((len(doubted),), -1)]), classes[1]
+        logits = self.pair.log_scale.exp() * (torch.cat([own, doubted]) @ prompts.T)
         value = loss.contrastive(logits, *classes, recipe.smoothing)
         if self.pair.card.training == "sigmoid" and recipe.class_aware:
             value = value + 0.5 * loss.pairwise(logits + self.pair.bias, *classes)
-        if recipe.keep and len(kept):
-            value = value + recipe.keep * (10 * loss.departure(texts[len(asked) :], self.kept_rows[kept]) + departed)
+        if recipe.doubt and len(strange):
+            value = value + recipe.doubt * loss.doubt(self.pair.log_scale.exp() * (strange @ prompts.T))
+        if recipe.keep:
+            value = value + self.anchor.loss(draw, texts[len(asked) :], kept)
         return value
 
     def _asked(self, labels: Rows, rng: np.random.Generator) -> Rows:
@@ -231,37 +235,28 @@ class Fitting:
 
     # what a batch shows
 
-    def _from_features(self) -> Callable[[Batch, np.random.Generator], tuple[Tensor, Tensor]]:
+    def _from_features(self) -> Shown:
         features = self._cached_features()
-        kept = torch.from_numpy(self.pair.feature_rows(self.material.kept_pictures)) if self._keeps_images else None
 
-        def shown(batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-            rows = self.pair.images(torch.from_numpy(features[batch.rows]))
-            if kept is None:
-                return rows, torch.zeros(())
-            some = np.sort(rng.permutation(len(kept))[: 4 * KEPT_IMAGES])
-            return rows, 10 * loss.departure(self.pair.images(kept[some]), self.kept_images[some])
+        def shown(batch: Batch, draw: Draw, _: np.random.Generator) -> Tensor:
+            own = self.pair.images(torch.from_numpy(features[batch.rows]))
+            return torch.cat([own, self.anchor.rows(draw)])
 
         return shown
 
-    def _from_pictures(self, blocks: int) -> Callable[[Batch, np.random.Generator], tuple[Tensor, Tensor]]:
+    def _from_pictures(self, blocks: int) -> Shown:
         card, towers, pictures = self.pair.card, self.pair.towers, self.material.pictures
-        kept_pictures, strength = self.material.kept_pictures, self.recipe.augment
 
-        def shown(batch: Batch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        def shown(batch: Batch, draw: Draw, rng: np.random.Generator) -> Tensor:
             chosen = self.material.train[self.rows[batch.rows]]
-            x = normalise(augment(pictures[chosen], rng, strength), card.mean, card.std)
-            some = np.empty(0, np.intp)
-            if self._keeps_images:
-                some = np.sort(rng.permutation(len(kept_pictures))[:KEPT_IMAGES])
-                x = torch.cat([x, self.pair.normalised(kept_pictures[some])])
+            x = normalise(augment(pictures[chosen], rng, self.recipe.augment), card.mean, card.std)
+            if len(draw.images) or len(draw.doubted):
+                x = torch.cat([x, self.anchor.pixels(draw)])
             with self._cast():
                 with torch.no_grad():
                     activations = towers.trunk(x, blocks)
                 features = towers.tail(activations, blocks)
-            rows = self.pair.images(features.float())
-            shown, others = rows[: len(chosen)], rows[len(chosen) :]
-            return shown, 10 * loss.departure(others, self.kept_images[some]) if len(some) else torch.zeros(())
+            return self.pair.images(features.float())
 
         return shown
 
@@ -291,18 +286,6 @@ class Fitting:
                 np.save(file, np.concatenate(parts))
         found: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
         return found
-
-    def _keep(self) -> None:
-        """What the base makes of the texts and pictures that it should not forget."""
-        texts = list(self.material.kept_texts)
-        context = self.pair.card.context_length
-        self.kept_tokens = self.pair.tokens(texts) if texts else torch.zeros((0, context), dtype=torch.int32)
-        self._keeps_images = bool(self.recipe.keep) and len(self.material.kept_pictures) > 0
-        self.kept_rows = torch.from_numpy(self.pair.text_rows(texts)) if texts else torch.zeros((0, self.pair.card.dim))
-        pictures = self.material.kept_pictures
-        self.kept_images = (
-            torch.from_numpy(self.pair.image_rows(pictures)) if self._keeps_images else torch.zeros((0, 1))
-        )
 
     # between epochs
 

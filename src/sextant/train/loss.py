@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
@@ -12,7 +14,8 @@ def contrastive(logits: Tensor, images: Tensor, texts: Tensor, smoothing: float)
 
     All pairs of one class are right and share the target evenly, so two images of a class are never each other's
     negatives (as in UniCL, Yang et al. 2022). Where every image is a class of its own it is InfoNCE. `smoothing`
-    spreads that share of the target over all. A text whose class no image of the batch shows asks nothing.
+    spreads that share of the target over all. A text whose class no image of the batch shows asks nothing. Images of
+    no class (a negative number) ask nothing of texts, but no text should be like them.
     """
     same = (images[:, None] == texts[None, :]).float()
     return (_one_way(logits, same, smoothing) + _one_way(logits.T, same.T, smoothing)) / 2
@@ -34,3 +37,13 @@ def pairwise(logits: Tensor, images: Tensor, texts: Tensor) -> Tensor:
 def departure(rows: Tensor, base: Tensor) -> Tensor:
     """How far unit rows went from those of the base: one minus the mean cosine."""
     return 1 - torch.mean((rows * base).sum(1))
+
+
+def disagreement(cosines: Tensor, base: Tensor, scale: float) -> Tensor:
+    """How far logits went from those of the base: the mean squared difference of `scale` times the cosines."""
+    return torch.mean((scale * (cosines - base)) ** 2)
+
+
+def doubt(logits: Tensor) -> Tensor:
+    """How far logits (n, classes) of images of no class are from being unsure: the divergence of an even softmax."""
+    return -(F.log_softmax(logits, dim=1).mean(1) + math.log(logits.shape[1])).mean()

@@ -23,6 +23,8 @@ class Recipe:
     `per_class` is the least number of training rows a class is oversampled to (0: as many as the largest class has).
     `replacement` draws the hard half of a batch anew each time; without it every row comes once an epoch.
     With `heads_blocks` the first stage trains so many visual blocks too, and cannot work on cached features.
+    `keep` weighs how far the pair goes from what the base said of other things, `agree` the part of that in logits,
+    `doubt` how sure it is of pictures that are no class at all; `beside` pictures of each kind come with a batch.
     `texts` says what an image is told from in a batch: one prompt of every class, or one of every image of the batch.
     """
 
@@ -48,6 +50,9 @@ class Recipe:
     blocks_rate: float = 1e-4
     text_rate: float = 1e-4
     keep: float = 1.0
+    agree: float = 0.1
+    doubt: float = 1.0
+    beside: int = 24
     weight_decay: float = 0.02
     betas: tuple[float, float] = (0.9, 0.98)
     warm_up: float = 0.1
@@ -99,6 +104,7 @@ RECIPES: Mapping[str, Recipe] = {
         blocks_epochs=10,
         blocks=2,
         keep=0.0,
+        doubt=0.0,
         heads_rate=1e-3,
         weight_decay=0.1,
         patience=5,

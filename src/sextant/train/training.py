@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sextant.train.fit import Fitting, Material
     from sextant.train.pair import Pair
 
-KEPT, HELD = 240, 240
+KEPT, HELD, DOUBTED = 800, 400, 600
 TOP_SHARE = 0.1
 
 
@@ -32,9 +32,10 @@ class Training(Preparing):
 
         train = np.array(self.to("gate")["kept"], np.intp)
         kept = strangers.texts(strangers.phrases() if self.knows_scenes else ())
+        rng = np.random.default_rng([self.order.seed, *b"doubt"])
         return Material(
             self.pictures, self.labels, train, self.part("choice"), self.prompts, self.clusters(),
-            self.strangers(strangers.KEPT_SEED, KEPT), kept,
+            self.strangers(strangers.KEPT_SEED, KEPT), kept, strangers.senseless(self.pictures[train], rng, DOUBTED),
         )  # fmt: skip
 
     def fitting(self, pair: Pair) -> Fitting:
