@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,15 +30,7 @@ SAID = {
 def catalog(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
     """A catalog that holds SAID, with each of the three ways of looking."""
     if request.param == "postgres":
-        url = os.environ.get("SEXTANT_TEST_POSTGRES")
-        if not url:
-            pytest.skip("SEXTANT_TEST_POSTGRES names no database to try")
-        engine = sa.create_engine(url)
-        with engine.begin() as connection:
-            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-            connection.exec_driver_sql("CREATE SCHEMA public")
-        engine.dispose()
-        held = Catalog(url)
+        held = Catalog(request.getfixturevalue("postgres"))
     else:
         if request.param == "reading":
             monkeypatch.setattr(fulltext, "_has_fts5", lambda _: False)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from sextant import fulltext
 from sextant.curations import Curations
-from sextant.database import now
+from sextant.database import POSTGRES, now, parsed
 from sextant.events import THUMB, Events
 from sextant.learned import Learned
 from sextant.memory import Memory
@@ -101,6 +101,15 @@ class DuplicateRun:
     restored: int
 
 
+def public(url: str) -> str:
+    """A catalog's URL as it may be written down: without a password. A file's name stays as it is."""
+    if "://" not in url:
+        return url
+    parts = parsed(url)._asdict() | {"password": None}
+    parts["drivername"] = parts["drivername"].replace(POSTGRES, "postgresql")
+    return sa.URL.create(**parts).render_as_string(hide_password=False)
+
+
 class Catalog(Memory, Curations, Events, Learned):
     """What people said, in the database at `url`."""
 
@@ -108,6 +117,11 @@ class Catalog(Memory, Curations, Events, Learned):
     def beside(cls, file: Path) -> Catalog:
         """The SQLite catalog in `file`."""
         return cls(sa.URL.create("sqlite", database=str(file)))
+
+    @classmethod
+    def at(cls, url: str, asked: str = "") -> Catalog:
+        """The catalog at a URL; `asked` is the same URL with its password, or anything else."""
+        return cls(asked if asked and public(asked) == public(url) else url)
 
     # vocabularies
 
@@ -298,12 +312,12 @@ class Catalog(Memory, Curations, Events, Learned):
 
     def tags(self, images: Sequence[str] | None = None) -> dict[str, list[str]]:
         """Tags by image, in alphabetical order; of all images, or of some."""
-        query = sa.select(tags.c.image, tags.c.tag).order_by(tags.c.image, tags.c.tag)
+        query = sa.select(tags.c.image, tags.c.tag)
         if images is not None:
             query = query.where(tags.c.image.in_(list(images)))
         found: dict[str, list[str]] = {}
-        for row in self._all(query):
-            found.setdefault(row.image, []).append(row.tag)
+        for image, tag in sorted((row.image, row.tag) for row in self._all(query)):  # databases sort by their locale
+            found.setdefault(image, []).append(tag)
         return found
 
     def put_description(self, image: str, text: str) -> None:

@@ -1,6 +1,7 @@
 """A SQL database: opened, brought up to date, read and written in transactions, with errors in a person's words.
 
-SQLite in a file that cannot be written is opened for reading alone. Knows nothing of what the tables mean.
+SQLite in a file that cannot be written is opened for reading alone, and so is a PostgreSQL that takes no changes.
+Writers wait for each other in both. Knows nothing of what the tables mean.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
-from sextant.errors import CollectionError, UsageError
+from sextant.errors import CollectionError, MissingExtra, UsageError
 from sextant.schema import MIGRATIONS, changes, migrations
 
 BUSY_SECONDS = 60
 IMPATIENT_MILLISECONDS = 20
+RESTART_SECONDS = 15.0  # so long a database that was there before may be away
+POSTGRES = "postgresql+psycopg"  # the driver, whatever SQLAlchemy would take
+_WRITERS = 0x53455854414E54  # the number of the lock that writers of a PostgreSQL hold: "SEXTANT"
 REMEDIES = {
     "locked": "another program holds it: close that, then run the same command again",
     "full": "make room on the disk, then run the same command again",
@@ -30,7 +34,17 @@ REMEDIES = {
     "no such module": "run it with a Python whose SQLite has full-text search (FTS5)",
     "not a database": "restore it from a backup",
     "malformed": "restore it from a backup",
+    "permission denied": "give the role what it needs (GRANT, and CREATE on its schema for the first opening)",
+    "read-only transaction": "name the server that takes changes, not its copy",
+    "lock timeout": "another program is writing: run the same command again",
+    "authentication failed": "set PGPASSWORD, keep the password in ~/.pgpass, or set SEXTANT_CATALOG to the whole URL",
+    "no password supplied": "set PGPASSWORD, keep the password in ~/.pgpass, or set SEXTANT_CATALOG to the whole URL",
+    "does not exist": "create it (createdb NAME), or correct the URL",
 }
+GONE = (
+    "the server is away. What was acknowledged is kept and nothing is half-written: start it, or wait until it is "
+    "back, then run the same command again"
+)
 
 
 class Database:
@@ -38,15 +52,19 @@ class Database:
 
     def __init__(self, url: str | URL) -> None:
         try:
-            given = sa.make_url(url)
+            given = parsed(url)
             self.url = given.render_as_string(hide_password=True)
             chosen = _readable(given)
             self.read_only = chosen != given
             self._engine = _engine(chosen)
-        except (sa.exc.ArgumentError, ImportError) as error:
+        except ImportError as error:
+            raise MissingExtra("a catalog on PostgreSQL", "postgres") from error
+        except sa.exc.ArgumentError as error:
             raise CollectionError(f"the catalog's URL cannot be used: {error}") from error
         with self._saying("cannot be opened"):
             _patiently(self._engine, self.url)
+            if self._engine.dialect.name == "postgresql":
+                self.read_only = _takes_no_changes(self._engine)
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -61,6 +79,7 @@ class Database:
     def _writing(self, *, counted: bool = True) -> Iterator[sa.Connection]:
         """One transaction: all of it or nothing. One that changes no answer about any image need not be `counted`."""
         with self._saying("could not be written"), self._engine.begin() as connection:
+            _in_turn(connection)
             yield connection
             if counted:
                 connection.execute(changes.update().values(number=changes.c.number + 1))
@@ -74,6 +93,8 @@ class Database:
                 if not patiently:
                     connection.exec_driver_sql(f"PRAGMA busy_timeout = {IMPATIENT_MILLISECONDS}")
                 connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
+            else:
+                _in_turn(connection, BUSY_SECONDS * 1000 if patiently else IMPATIENT_MILLISECONDS)
             try:
                 yield connection
                 connection.commit()
@@ -101,8 +122,12 @@ class Database:
         try:
             yield
         except sa.exc.DBAPIError as error:
-            why = str(error.orig)
+            why = " ".join(str(error.orig).split())
+            if isinstance(error, sa.exc.DataError) and "NUL" in why:
+                raise UsageError(f"a text holds a NUL character, which {self.url} cannot keep: leave it out") from error
             remedy = next((f"; {help_}" for word, help_ in REMEDIES.items() if word in why), "")
+            if not remedy and (error.connection_invalidated or _is_away(why)):
+                remedy = f"; {GONE}"
             raise CollectionError(f"{self.url}: the catalog {what}: {why}{remedy}") from error
         except UnicodeEncodeError as error:
             raise UsageError(f"{error.object!r} is not valid text: it cannot be written as UTF-8") from error
@@ -111,6 +136,25 @@ class Database:
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def parsed(url: str | URL) -> URL:
+    """A database's URL, with the driver that is used here; `postgres://` is PostgreSQL too.
+
+    Raises:
+        CollectionError: it is none, or a database of another kind.
+    """
+    try:
+        text = f"postgresql{url[len('postgres') :]}" if isinstance(url, str) and url.startswith("postgres://") else url
+        found = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise CollectionError(f"the catalog's URL cannot be used: {error}") from error
+    if found.get_backend_name() not in ("sqlite", "postgresql"):
+        raise CollectionError(
+            f"{found.render_as_string(hide_password=True)}: a catalog is SQLite or PostgreSQL, such as "
+            "postgresql://me@host/photos"
+        )
+    return found.set(drivername=POSTGRES) if found.drivername == "postgresql" else found
 
 
 def _readable(url: URL) -> URL:
@@ -129,14 +173,55 @@ def _readable(url: URL) -> URL:
 
 
 def _engine(url: URL) -> Engine:
-    engine = sa.create_engine(url)
-    if engine.dialect.name == "sqlite":
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url)
 
         @sa.event.listens_for(engine, "connect")
         def _prepare(connection: Any, _record: Any) -> None:
             _steady(connection)
 
+        return engine
+    engine = sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    been_there = False
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _connected(dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+        """Waits for a server that is restarting; one that never answered is waited for only while it says so."""
+        nonlocal been_there
+        end = time.monotonic() + RESTART_SECONDS
+        while True:
+            try:
+                made = dialect.connect(*arguments, **options)
+            except dialect.loaded_dbapi.OperationalError as error:
+                starting = any(word in str(error) for word in ("starting up", "shutting down", "recovery"))
+                if time.monotonic() > end or not (starting or (been_there and _is_away(str(error)))):
+                    raise
+                time.sleep(0.1)
+            else:
+                been_there = True
+                return made
+
     return engine
+
+
+def _is_away(why: str) -> bool:
+    return any(word in why.lower() for word in ("connection", "terminating", "closed", "starting up", "shutting down"))
+
+
+def _in_turn(connection: sa.Connection, milliseconds: int = BUSY_SECONDS * 1000) -> None:
+    """Lets one writer of a PostgreSQL work at a time, as SQLite does: no deadlocks, and what was read stays true."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.set_config("lock_timeout", f"{milliseconds}ms", True)))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS)))
+
+
+def _takes_no_changes(engine: Engine) -> bool:
+    """Whether a PostgreSQL, or this role in it, only reads: a standby, or nothing granted but SELECT."""
+    may = sa.func.has_table_privilege(changes.name, "UPDATE")
+    query = sa.select(sa.func.current_setting("transaction_read_only") == "on", may)
+    with engine.connect() as connection:
+        read_only, allowed = connection.execute(query).one()
+    return bool(read_only) or not allowed
 
 
 def _steady(connection: Any) -> None:
@@ -169,6 +254,8 @@ def _migrate(engine: Engine, url: str) -> None:
     with engine.begin() as connection:
         if sqlite:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # two first openers wait for each other
+        else:
+            _in_turn(connection)
         migrations.create(connection, checkfirst=True)
         done = connection.execute(sa.select(sa.func.max(migrations.c.version))).scalar() or 0
         if done > len(MIGRATIONS):

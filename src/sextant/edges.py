@@ -7,6 +7,7 @@ one moment. Knows no verb.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from sextant.encoders import Encoders, Loader, Phrases, adopted, key_of, stored
 from sextant.errors import CollectionError, UsageError
 from sextant.manifest import Manifest
 from sextant.maths import rules
+from sextant.maths.heads import Head
 from sextant.settings import Settings
 from sextant.store import Store, Vectors
 from sextant.tables import Vanished, steadily
@@ -87,14 +89,29 @@ class Edges:
 
     @property
     def vocabulary(self) -> Vocabulary | None:
-        """The current vocabulary."""
+        """The current vocabulary, with the heads that judge its attributes by the encoder in use."""
         current = self.catalog.vocabulary()
         if current is None:
             return None
         parsed = self._parsed
         if parsed is None or parsed[0] != current:
             parsed = self._parsed = (current, vocabulary.parse(current[1], current[0]))
-        return parsed[1]
+        return self.with_heads(parsed[1])
+
+    def with_heads(self, chosen: Vocabulary) -> Vocabulary:
+        """A vocabulary whose attributes know the heads that this collection has for them."""
+        encoder = self.manifest.encoder
+        held = self.catalog.head_hashes(encoder) if encoder else {}
+        if all(a.head == held.get(a.code) for a in chosen.attributes):
+            return chosen
+        return replace(chosen, attributes=tuple(replace(a, head=held.get(a.code)) for a in chosen.attributes))
+
+    def head(self, hash_: str, encoder: str | None = None) -> Head:
+        """The head with this hash, of the encoder in use or another. Raises `CollectionError` where there is none."""
+        found = self.catalog.head(encoder or self.vectors.name, hash_)
+        if found is None:
+            raise CollectionError(f"a column is of a head that the catalog does not have ({hash_}): run sextant tag")
+        return found.head
 
     def current_vocabulary(self) -> Vocabulary:
         """The current vocabulary. Raises `UsageError` where there is none yet."""
@@ -205,8 +222,8 @@ class Edges:
     def options(self) -> dict[str, Any]:
         """The settings in force, and where each came from."""
         sources = sorted(self.settings.sources.items())
-        values = {name: getattr(self.settings, name) for name, _ in sources} | {"catalog": public(self.settings.catalog)}
-        return {name: {"value": values[name], "from": source} for name, source in sources}
+        shown = {"catalog": public(self.settings.catalog)}  # a password is nobody's business
+        return {n: {"value": shown.get(n, getattr(self.settings, n)), "from": source} for n, source in sources}
 
 
 class _Ahead(Edges):

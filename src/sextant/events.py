@@ -198,7 +198,8 @@ class Events(Database):
         row = {"name": record.name, "a": json.dumps(dict(record.a)), "b": json.dumps(dict(record.b))}
         insert = self._insert(experiments).values(**row, share=record.share, at=record.at or now())
         with self._writing(counted=False) as connection:
-            if not connection.execute(insert.on_conflict_do_nothing()).rowcount:
+            once = insert.on_conflict_do_nothing().returning(experiments.c.name)  # a rowcount is told by SQLite alone
+            if connection.execute(once).scalar() is None:
                 raise UsageError(f"there was an experiment '{record.name}' already; an experiment keeps its name")
 
     def stop_experiment(self, name: str) -> None:

@@ -80,8 +80,8 @@ class Memory(Database):
     def favourites(self) -> list[Favourite]:
         """Every favourite, by name."""
         f = favourites.c
-        query = sa.select(f.name, f.text, f.options, f.at).order_by(f.name)
-        return [Favourite(r.name, r.text, json.loads(r.options), r.at) for r in self._all(query)]
+        rows = self._all(sa.select(f.name, f.text, f.options, f.at))
+        return [Favourite(r.name, r.text, json.loads(r.options), r.at) for r in sorted(rows, key=lambda r: str(r.name))]
 
     def drop_favourites(self, names: Sequence[str]) -> int:
         """Forgets favourites by name; returns how many there were."""

@@ -28,6 +28,8 @@ class Settings:
 
     model: str = DEFAULT_MODEL
     """The encoder of a new collection."""
+    catalog: str = "catalog.db"
+    """Where a new collection keeps what people say: a file in it, or the URL of a PostgreSQL database."""
     device: Device = "auto"
     """Where the encoder runs; `cuda` asked for and absent is an error."""
     precision: Precision = "auto"

@@ -41,6 +41,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         "vectors": ", ".join(others) or None,
         "dimensions": found["dim"] or None,
         "logit": f"{found['logit_scale']:g} · cosine {found['logit_bias']:+g}" if found["encoder"] else None,
+        "catalog": found["catalog"],
         "vocabulary": found["vocabulary"],
         "columns": found["columns"],
         "on disk": output.size(found["bytes"]),

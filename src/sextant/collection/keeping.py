@@ -27,6 +27,7 @@ class Keeping(Named):
             "dim": held.dim,
             "logit_scale": held.logit_scale,
             "logit_bias": held.logit_bias,
+            "catalog": held.catalog,
             "encoders": {name: len(self.store.vectors(name)) for name in self.store.encoders()},
             "vocabulary": (self.catalog.vocabulary() or (None,))[0],
             "columns": len(self.vectors.columns()) if held.encoder else 0,
