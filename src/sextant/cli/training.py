@@ -144,9 +144,9 @@ def _print_gates(found: dict[str, Any]) -> None:
 
 def _print_ablations(rows: list[dict[str, Any]]) -> None:
     headings = [Heading("decision turned round")]
-    headings += [Heading(name, "right") for name in ("accuracy", "difference (95 %)", "ECE", "outside", "seconds")]
+    headings += [Heading(name, "right") for name in ("accuracy", "difference (95 %)", "ECE", "noise", "outside", "seconds")]
     output.write_table(headings, [[r["name"], f"{r['accuracy']:.3f}", r["difference"], f"{r['ece']:.3f}",
-                                   f"{r['outside']:.3f}", f"{r['seconds']:.0f}"] for r in rows])  # fmt: skip
+                                   f"{r['noise']:.2f}", f"{r['outside']:.3f}", f"{r['seconds']:.0f}"] for r in rows])  # fmt: skip
 
 
 def _print_installed(found: Installed) -> None:
