@@ -24,6 +24,7 @@ RECIPES = click.Choice(["quick", "full", "probe", "reference"])
     sextant finetune facades/pictures --classes facades/vocabulary.yaml --out tuned
     sextant finetune labels.csv --recipe full --clusters clusters.yaml --out tuned
     sextant finetune --labels gothic,romanesque --install
+    sextant finetune --labels gothic,romanesque --recipe probe
     sextant finetune facades/pictures --out tuned --until gate
     """,
 )
@@ -53,7 +54,7 @@ def finetune(run: Invocation, dataset: str | None, install: bool, **options: Any
 
     DATASET is a folder with a folder for each class, or a CSV with path and class. Every step writes what it decided
     into the run's folder; a run that was stopped goes on with the same command, to the same weights. The exit status is
-    1 if a gate of the scorecard fails.
+    1 if a gate of the scorecard fails. With --labels, --recipe probe trains no encoder: it is sextant head.
     """
     from sextant import finetune as stage
 
@@ -66,6 +67,10 @@ def finetune(run: Invocation, dataset: str | None, install: bool, **options: Any
         labels=tuple(code.strip() for code in (options.pop("labels") or "").split(",") if code.strip()),
         **options,
     )
+    if request.recipe == "probe" and request.labels and dataset is None:
+        from sextant.cli.heads import fit
+
+        return fit(run, request.labels, "probe", always=False)
     if install or request.labels:
         with run.collection() as photos, reporting("finetune", "steps") as progress:
             report = photos.finetune(request, install=install, progress=progress)
@@ -144,9 +149,12 @@ def _print_gates(found: dict[str, Any]) -> None:
 
 def _print_ablations(rows: list[dict[str, Any]]) -> None:
     headings = [Heading("decision turned round")]
-    headings += [Heading(name, "right") for name in ("accuracy", "difference (95 %)", "ECE", "noise", "outside", "seconds")]
-    output.write_table(headings, [[r["name"], f"{r['accuracy']:.3f}", r["difference"], f"{r['ece']:.3f}",
-                                   f"{r['noise']:.2f}", f"{r['outside']:.3f}", f"{r['seconds']:.0f}"] for r in rows])  # fmt: skip
+    headings += [
+        Heading(name, "right") for name in ("accuracy", "difference (95 %)", "ECE", "noise", "outside", "seconds")
+    ]
+    figures = [(f"{r['accuracy']:.3f}", r["difference"], f"{r['ece']:.3f}", f"{r['noise']:.2f}", f"{r['outside']:.3f}",
+                f"{r['seconds']:.0f}") for r in rows]  # fmt: skip
+    output.write_table(headings, [[r["name"], *cells] for r, cells in zip(rows, figures, strict=True)])
 
 
 def _print_installed(found: Installed) -> None:
