@@ -96,7 +96,8 @@ def test_the_record_of_a_column_leads_back_to_its_direction(photos: Collection, 
     assert photos.vocabulary is not None
     attribute = photos.vocabulary["x"]
     assert isinstance(attribute, Attribute)
-    recorded = columns.recorded_direction(column, photos.phrases())
+    recorded = columns.recorded_direction(column, photos.phrases(), photos.head)
+    assert isinstance(recorded, columns.Direction)
     fresh = columns.direction(attribute, photos.phrases())
     np.testing.assert_array_equal(recorded.positive, fresh.positive)
     np.testing.assert_array_equal(recorded.negatives, fresh.negatives)

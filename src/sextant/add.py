@@ -18,6 +18,8 @@ from sextant.encoders import key_of
 from sextant.errors import UsageError
 from sextant.manifest import Manifest
 from sextant.maths import logits as maths
+from sextant.maths.heads import Head
+from sextant.place import is_url
 from sextant.store import Vectors
 from sextant.types import AddReport, Encoder, Floats, Progress, Skipped
 
@@ -70,7 +72,7 @@ def use(edges: Edges, model: str, *, prepare: Prepare, progress: Report | None) 
     started = time.monotonic()
     encoder = edges.encoders.named(model)
     run = _ingest(edges, encoder)
-    sources = [os.path.normpath(edges.folder / path) for path in edges.located()]
+    sources = [path if is_url(path) else os.path.normpath(edges.folder / path) for path in edges.located()]
     run.run(ingest.walk(sources, edges.folder), total=len(sources), progress=progress)
     if run.vectors.exists():
         prepare(edges.ahead(encoder, model))
@@ -110,8 +112,12 @@ def _scoring(edges: Edges, encoder: Encoder, vectors: Vectors) -> dict[str, Any]
     def background(rows: Floats) -> Floats:
         return maths.background(rows, prompts, scale=scale, bias=bias)
 
+    def head(hash_: str) -> Head:
+        return edges.head(hash_, vectors.name)
+
     def logits_of(rows: Floats, _background: Floats) -> dict[str, Floats]:
-        directions = {c: columns.recorded_direction(column, phrases) for c, column in vectors.columns().items()}
+        there = vectors.columns()
+        directions = {code: columns.recorded_direction(column, phrases, head) for code, column in there.items()}
         return columns.logits_by_code(rows, directions, scale, bias)
 
     metadata = {"encoder": vectors.name, "background_hash": background_hash()}
@@ -138,7 +144,7 @@ def _whose(edges: Edges, dim: int, encoder: str | None, scale: float | None, bia
             raise UsageError("say the encoder's --logit-scale (CLIP: 100) with the first vectors of a collection")
         asked = edges.settings.model if edges.settings.sources.get("model") != "default" else None
         held = held.with_encoder(model=asked, encoder=encoder, dim=dim, logit_scale=scale, logit_bias=bias or 0.0)
-        manifest.write(edges.folder, held)
+        manifest.write(edges.place, held)
     elif encoder not in (None, held.encoder):
         raise UsageError(f"this collection uses {held.encoder}, not {encoder}: import into a collection of its own")
     if dim != held.dim:

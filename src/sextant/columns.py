@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from sextant.errors import ModelError, UsageError
 from sextant.maths import calibration as curves
 from sextant.maths import logits as maths
 from sextant.maths.calibration import Calibration
+from sextant.maths.heads import Head
 from sextant.maths.rules import ACCEPTED, REJECTED, TENTATIVE, band
 from sextant.types import ColumnSummary, Floats, Inspection
 from sextant.vectors import Column, Vectors
@@ -25,6 +27,8 @@ from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
 FAR, HALVINGS = 1e4, 80  # of a logit
 DEFAULTS = curves.fixed().params
 Texts = Callable[[Sequence[str]], Floats]
+Heads = Callable[[str], Head]
+"""A light head by its hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +55,19 @@ def missing(vocabulary: Vocabulary, vectors: Vectors, codes: Sequence[str] | Non
     return [a for a in wanted if a.code not in whole]
 
 
-def put(vectors: Vectors, attributes: Sequence[Attribute], texts: Texts, scale: float, bias: float) -> int:
+def put(
+    vectors: Vectors, attributes: Sequence[Attribute], texts: Texts, heads: Heads, scale: float, bias: float
+) -> int:
     """Computes and writes the columns of these attributes, whole; returns the number of cells."""
-    texts(list(dict.fromkeys(p for a in attributes for p in (*a.prompts, *a.negatives))))  # kept at one go
-    directions = {a.code: direction(a, texts) for a in attributes}
+    worded = [p for a in attributes if a.head is None for p in (*a.prompts, *a.negatives)]
+    if worded:
+        texts(list(dict.fromkeys(worded)))  # kept at one go
+    directions = {a.code: heads(a.head) if a.head else direction(a, texts) for a in attributes}
     at = now()
     provenance = {
         a.code: {
             "prompt_hash": a.prompt_hash,
+            **_learned(directions[a.code]),
             "prompts": list(a.prompts),
             "negatives": list(a.negatives),
             "logit_scale": scale,
@@ -99,21 +108,35 @@ def directions_of(prompts: Sequence[str], negatives: Sequence[str], texts: Texts
     return Direction(positive, rows[len(prompts) :] if negatives else None)
 
 
-def recorded_direction(column: Column, texts: Texts) -> Direction:
-    """The vectors that a stored column was computed from, by the prompts in its own record."""
+def recorded_direction(column: Column, texts: Texts, heads: Heads) -> Direction | Head:
+    """What a stored column was computed from, by its own record: the vectors of its prompts, or a head."""
+    if "head" in column.provenance:
+        return heads(column.provenance["prompt_hash"])
     return directions_of(column.provenance["prompts"], column.provenance["negatives"], texts)
 
 
+def scorer(column: Column) -> str:
+    """What a stored column was computed from, in words: `prompts`, or a head such as `probe (120 labels)`."""
+    head = column.provenance.get("head")
+    return f"{head['kind']} ({head['labels']:,} labels)" if head else "prompts"
+
+
+def _learned(source: Direction | Head) -> dict[str, Any]:
+    return {"head": dict(source.about)} if isinstance(source, Head) else {}
+
+
 def logits_by_code(
-    vectors: Floats, directions: Mapping[str, Direction], scale: float, bias: float
+    vectors: Floats, directions: Mapping[str, Direction | Head], scale: float, bias: float
 ) -> dict[str, Floats]:
-    """Logits (n,) by code, of vectors (n, dim), in one product."""
-    if not directions:
-        return {}
-    positives = np.stack([d.positive for d in directions.values()])
-    negatives = [d.negatives for d in directions.values()]
-    table = maths.logit_matrix(vectors, positives, negatives, scale=scale, bias=bias)
-    return {code: np.ascontiguousarray(table[:, i]) for i, code in enumerate(directions)}
+    """Logits (n,) by code, of vectors (n, dim): those of prompts in one product, those of heads as log-odds."""
+    found = {code: head.logits(vectors) for code, head in directions.items() if isinstance(head, Head)}
+    worded = {code: d for code, d in directions.items() if isinstance(d, Direction)}
+    if worded:
+        positives = np.stack([d.positive for d in worded.values()])
+        negatives = [d.negatives for d in worded.values()]
+        table = maths.logit_matrix(vectors, positives, negatives, scale=scale, bias=bias)
+        found |= {code: np.ascontiguousarray(table[:, i]) for i, code in enumerate(worded)}
+    return {code: found[code] for code in directions}
 
 
 def _first(*values: float | None) -> float:
@@ -137,6 +160,7 @@ def summary(view: View, code: str) -> ColumnSummary:
         calibration=None if isinstance(item, Derived) else view.calibration(code).id,
         encoder=view.vectors.name,
         trust=trust(view, code),
+        scorer=scorer(view.columns[code]) if code in view.columns else "rule" if isinstance(item, Derived) else "",
     )
 
 
@@ -195,6 +219,7 @@ def inspect(view: View, code: str, *, center: float | None, scale: float | None,
         rejected=int((bands == REJECTED).sum()),
         accepted_from=edges[0],
         tentative_from=edges[1],
+        scorer=scorer(view.columns[code]),
     )
 
 

@@ -76,6 +76,8 @@ class Explanation:
     neighbours: tuple[Neighbour, ...]
     shows: tuple[tuple[str, float], ...]
     words: tuple[str, ...]
+    scorer: str = "prompts"
+    """What the logit comes from: `prompts`, or a head such as `probe (120 labels)`, and then the cosine is None."""
 
 
 def explain(edges: Edges, image: str, asked: str) -> Explanation:
@@ -113,6 +115,7 @@ class _Case:
     every: question.Doubles
     labels: Sequence[Label] = ()
     matched: str = ""
+    scorer: str = "prompts"
 
 
 def _column(edges: Edges, view: View, row: int, code: str) -> Explanation:
@@ -131,6 +134,7 @@ def _column(edges: Edges, view: View, row: int, code: str) -> Explanation:
         curve=view.calibration(code),
         every=values.confidence,
         labels=edges.catalog.labels([code]),
+        scorer=columns.scorer(column) if column else "prompts",
     )
     return _told(edges, view, row, case)
 
@@ -219,7 +223,7 @@ def _told(edges: Edges, view: View, row: int, case: _Case) -> Explanation:
         state=case.state,
         source=case.source,
         said=_compared(edges, view, row, case.texts),
-        cosine=None if case.logit is None else (case.logit - bias) / scale,
+        cosine=None if case.logit is None or case.scorer != "prompts" else (case.logit - bias) / scale,
         logit=case.logit,
         background=background,
         evidence=_evidence(case.curve, case.logit, background),
@@ -229,6 +233,7 @@ def _told(edges: Edges, view: View, row: int, case: _Case) -> Explanation:
         neighbours=_neighbours(edges, view, row, case.labels),
         shows=_shows(view, row),
         words=(),
+        scorer=case.scorer,
     )
     return replace(found, words=tuple(_sentences(found, case.curve, case.matched)))
 
@@ -257,6 +262,8 @@ def _verdict(found: Explanation) -> str:
 
 
 def _likeness(found: Explanation, matched: str) -> str:
+    if found.cosine is None:
+        return f"Its logit is {found.logit:.2f} by a {found.scorer} that has not seen this image's own label."
     own = [s for s in found.said if s.role in ("prompt", "variant")]
     nearest = max(own, key=lambda s: s.cosine) if own else None
     text = f"Its cosine with {'the mean of ' + str(len(own)) + ' prompts' if found.kind == 'column' else 'it'} is "
@@ -274,6 +281,8 @@ def _likeness(found: Explanation, matched: str) -> str:
 
 def _against_background(found: Explanation, curve: Calibration) -> list[str]:
     base = curves.base_of(curve)
+    if base.kind == "native" and found.cosine is None:
+        return ["That is read as log-odds; words were only where learning began."]
     if base.kind == "native":
         return [
             "The encoder was trained to say yes or no, so its logit is read as log-odds, corrected as its card says."
@@ -294,6 +303,8 @@ def _trust(found: Explanation, curve: Calibration) -> str:
     match found.state.split(" ")[0]:
         case "calibrated":
             return f"The number was calibrated on labels: {found.state}."
+        case "prior" if found.cosine is None and found.logit is not None:
+            return "The labels that it learned from could not improve on its own log-odds."
         case "prior":
             return "The number is a prior: nobody has labelled anything for it, and labels would sharpen it."
         case "stale":

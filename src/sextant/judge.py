@@ -50,7 +50,9 @@ def calibrate(
         before = view.calibration(code)
         quality = _quality(fit, given[code]) | promises.renewed(held.get(code), fit.calibration, given[code])
         # A fit that no longer holds gives way to the curve that it stood on.
-        if fit.applied or base_of(before).id != before.id or "promise" in quality:
+        # A head's log-odds are of labels themselves: what they were measured to be worth is kept in any case.
+        learned = "head" in view.columns[code].provenance
+        if fit.applied or learned or base_of(before).id != before.id or "promise" in quality:
             records[code] = _record(view, code, fit.calibration)
             measured[code] = quality | _source(view, code, fit.calibration)
         reports.append(_report(code, fit, fit.n, fit.positives, quality))

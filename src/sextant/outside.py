@@ -20,6 +20,7 @@ from sextant.edges import Edges
 from sextant.errors import ImageError, UsageError
 from sextant.maths import calibration as curves
 from sextant.maths import logits as maths
+from sextant.place import read
 from sextant.types import Floats
 from sextant.view import View
 from sextant.vocabulary import Attribute
@@ -85,7 +86,7 @@ def _confidences(edges: Edges, view: View, codes: Sequence[str], vectors: Floats
     """What the calibrations in use make of vectors (n, dim): (n, codes)."""
     scale, bias = edges.scale
     texts = edges.phrases()
-    directions = {code: columns.recorded_direction(view.columns[code], texts) for code in codes}
+    directions = {code: columns.recorded_direction(view.columns[code], texts, edges.head) for code in codes}
     logits: Mapping[str, Floats] = columns.logits_by_code(vectors, directions, scale, bias)
     background = maths.background(vectors, texts(background_prompts()), scale=scale, bias=bias)
     judged = [curves.confidence(view.calibration(code), logits[code], background) for code in codes]
@@ -143,6 +144,6 @@ def _files(folder: Path) -> Iterator[bytes]:
     found = (c for c in walk.walk([folder], folder) if isinstance(c, walk.Candidate))
     for _, candidate in zip(range(MOST), found, strict=False):
         try:
-            yield candidate.path.read_bytes()
+            yield read(candidate.path)
         except OSError:
             continue

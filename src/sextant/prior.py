@@ -100,7 +100,7 @@ def _brief(values: Sequence[Any]) -> str:
 
 def install(edges: Edges, card: Prior) -> None:
     """Makes these components the prior of the encoder in use, for all columns that nobody labels."""
-    manifest.write(edges.folder, edges.manifest.with_encoder(prior=card.to_params()))
+    manifest.write(edges.place, edges.manifest.with_encoder(prior=card.to_params()))
     Unlabelled(edges, fresh=True)
 
 
@@ -126,7 +126,9 @@ def default_curves(
     found: dict[str, Calibration] = {}
     rest: list[Attribute] = []
     for a in (a for a in chosen.attributes if a.code in codes):
-        if a.group is not None:
+        if a.head is not None:  # log-odds already
+            found[a.code] = curves.native()
+        elif a.group is not None:
             found[a.code] = curves.temperature(chosen.groups.get(a.group, 1.0))
         elif (center, scale, a.center, a.scale) != (None, None, None, None):
             found[a.code] = _fixed(chosen, a, center, scale)

@@ -29,7 +29,7 @@ def tag(
 ) -> TagReport:
     """Writes the columns that a vocabulary lacks, records its curves, and makes it the current one."""
     started = time.monotonic()
-    vectors = edges.vectors
+    vectors, chosen = edges.vectors, edges.with_heads(chosen)
     if dry_run:
         todo, rows = columns.missing(chosen, vectors, codes) if vectors.exists() else [], len(vectors)
     else:
@@ -37,7 +37,7 @@ def tag(
             todo, rows = columns.missing(chosen, vectors, codes) if vectors.exists() else [], len(vectors)
             renewed = vectors.exists() and columns.renew_background(vectors, edges.phrases(), *edges.scale)
             if todo:
-                columns.put(vectors, todo, edges.phrases(), *edges.scale)
+                columns.put(vectors, todo, edges.phrases(), edges.head, *edges.scale)
             _calibrate(edges, chosen, codes, center, scale)
             edges.catalog.put_vocabulary(chosen.name, chosen.text)
             if renewed:

@@ -176,6 +176,8 @@ class ColumnSummary:
     encoder: str
     trust: str = ""
     estimate: CountEstimate | None = None
+    scorer: str = ""
+    """What its logits come from: `prompts`, a head such as `probe (120 labels)`, or `rule`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +273,7 @@ class Inspection:
     rejected: int
     accepted_from: float | None
     tentative_from: float | None
+    scorer: str = "prompts"
 
 
 @dataclass(frozen=True, slots=True)

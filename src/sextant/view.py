@@ -268,7 +268,8 @@ class View:
         kind, params = self.calibration(code).kind, self.calibration(code).params
         if record and kind != "fixed" and record.prompt_hash != self.columns[code].provenance.get("prompt_hash"):
             return "stale"
-        if kind == "temperature" and "labels" in params:
+        learned = "head" in self.columns[code].provenance and record is not None and "ece" in record.measured
+        if learned or (kind == "temperature" and "labels" in params):
             return "calibrated"
         return STATES.get(kind, "uncalibrated")
 

@@ -79,7 +79,7 @@ def _print_tag(report: TagReport) -> None:
 
 COLUMNS = (
     *("code", "kind", "state", "accepted", "tentative", "rejected", "unknown"),
-    *("label", "overridden", "calibration", "encoder", "trust"),
+    *("label", "overridden", "calibration", "encoder", "trust", "scorer"),
 )
 ESTIMATES = ("value", "low", "high")
 
@@ -120,7 +120,8 @@ def _print_columns(summaries: Sequence[ColumnSummary]) -> None:
         counts += [
             f"{s.estimate.value:,.0f} ({s.estimate.low:,.0f}–{s.estimate.high:,.0f})" if s.estimate else "–"
         ] * told
-        rows.append([output.plain(s.code), s.kind, output.plain(s.trust), *counts])
+        kind = s.kind if s.scorer in ("", "rule", "prompts") else s.scorer.split(" ")[0]
+        rows.append([output.plain(s.code), kind, output.plain(s.trust), *counts])
     headings = [Heading("code"), Heading("kind"), Heading("state"), *(Heading(band, "right") for band in some)]
     headings += [Heading("by hand", "right")] * people + [Heading("really (95 %)", "right")] * told
     room = output.room_beside(headings, rows)

@@ -44,6 +44,8 @@ def inspection(found: Inspection, width: int) -> Iterator[Cell]:
     yield [(plain(found.code), "bold"), (f"  {said}", "")]
     values = [f"{k} {v:.4g}" for k, v in found.calibration.items() if isinstance(v, (int, float))]
     yield from ([(line, "dim")] for line in wrap(", ".join(values), width - 2, initial_indent="  "))
+    if found.scorer != "prompts":
+        yield [(f"  from a {found.scorer}, not from the prompts", "")]
     for prompt in found.prompts:
         yield [("  “" + plain(prompt) + "”", "dim")]
     yield ""

@@ -62,6 +62,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "report": Verb("tuning", "Write the collection as one HTML page, to look at or to send."),
     },
     "Train": {
+        "head": Verb("heads", "Judge attributes by their labels, on the vectors that are there."),
         "finetune": Verb("training", "Train an encoder on labelled pictures."),
         "scorecard": Verb("training", "Measure an encoder against seven gates, on held-out pictures."),
     },

@@ -101,10 +101,12 @@ class Collection(Teaching, Learning, Choosing, Moving, Keeping):
     def use(self, model: str, *, progress: Report | None = None) -> AddReport:
         """Switches to another encoder: embeds what it has not seen, computes the columns, then switches in one step.
 
-        The old encoder's vectors stay, so switching back is instant.
+        Heads and curves are made anew from the same labels. The old encoder's vectors stay, so switching back is
+        instant.
         """
-        chosen = self.vocabulary
-        return adding.use(self, model, prepare=lambda ahead: chosen and tagging.tag(ahead, chosen), progress=progress)
+        from sextant import switching
+
+        return switching.use(self, model, progress=progress)
 
     # columns
 

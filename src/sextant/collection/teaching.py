@@ -26,6 +26,8 @@ from sextant.vocabulary import Derived
 
 if TYPE_CHECKING:
     from sextant.compare import Comparison
+    from sextant.heads import HeadReport, HeadState
+    from sextant.maths.probing import Kind
     from sextant.outside import Outside
     from sextant.survey import Control, Review
     from sextant.tuning import Tuner
@@ -87,13 +89,30 @@ class Teaching(Named):
 
         Columns without labels get their `prior` anew. No column is rewritten.
         """
-        from sextant import judge
+        from sextant import calibrate
 
-        answered = {label.image for label in self.catalog.labels(codes)}
-        before = extract.view(self, codes, answered)
-        wanted = list(before.codes() if codes is None else codes)
-        view = extract.view(self, wanted, answered) if tagging.renew(self, wanted, fitted=True) else before
-        return judge.calibrate(view, self.catalog, wanted, before.calibrations)
+        return calibrate.calibrate(self, codes)
+
+    def fit_heads(self, codes: Sequence[str], *, kind: Kind = "probe", always: bool = False) -> list[HeadReport]:
+        """Learns light heads from the labels of attributes; where they do better, they judge the columns from now on.
+
+        No image is read. `kind` is `probe`, or `prototypes` for a few labels; `always` uses them in any case.
+        """
+        from sextant import heads
+
+        return heads.fit(self, codes, kind=kind, always=always)
+
+    def heads(self) -> list[HeadState]:
+        """The light heads in use."""
+        from sextant import heads
+
+        return heads.heads(self)
+
+    def drop_heads(self, codes: Sequence[str]) -> list[str]:
+        """Lets the prompts judge attributes again; returns those that had a head."""
+        from sextant import heads
+
+        return heads.drop(self, codes)
 
     def evaluate(
         self, codes: Sequence[str] | None = None, *, truth: str | os.PathLike[str] | None = None

@@ -1,6 +1,6 @@
 """Labels to light heads: a logistic probe that starts from the words, or few-shot prototypes; for every fold its own.
 
-Each fold's head learns from labels outside the fold, its near-duplicates left out, and so does the choice of its
+Each fold's head learns from labels outside the fold, copies of its pictures left out, and so does the choice of its
 penalty: whatever a head says of a labelled image is fit to be calibrated and measured by. Knows nothing of images.
 """
 
@@ -16,7 +16,6 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from sextant.errors import UsageError
-from sextant.maths import groups
 from sextant.maths.heads import FOLDS, Head, fold_of
 from sextant.types import Floats
 
@@ -32,6 +31,8 @@ ANCHOR_SPREAD = 10.0
 """The same for the words' own logit, beside which everything else is learned."""
 FEW_SPREAD = 10.0
 """The same for the two numbers that turn prototypes and words into log-odds."""
+SAME = 0.999
+"""Cosine from which two vectors are of one picture but for its file; near-duplicates of a burst lie below."""
 FLOOR = 1e-12
 
 
@@ -68,14 +69,19 @@ def fit(
 
 
 def _near_folds(rows: Floats, fold: NDArray[np.intp]) -> Mask:
-    """Whether each row (n, folds) is in a fold, or a near-duplicate of one that is."""
-    edge, found = groups.threshold_of(rows), np.zeros((len(rows), FOLDS), np.bool_)
+    """Whether each row (n, folds) is in a fold, or as good as the same vector as one that is.
+
+    Where that would leave a fold with less than half of the labels, vectors are that alike throughout, and it says
+    nothing: then only the fold itself counts.
+    """
+    found = np.zeros((len(rows), FOLDS), np.bool_)
     found[np.arange(len(rows)), fold] = True
+    near = found.copy()
     for start in range(0, len(rows), 2048):
-        alike = rows[start : start + 2048] @ rows.T >= edge
+        alike = rows[start : start + 2048] @ rows.T >= SAME
         for k in range(FOLDS):
-            found[start : start + 2048, k] |= alike[:, fold == k].any(axis=1)
-    return found
+            near[start : start + 2048, k] |= alike[:, fold == k].any(axis=1)
+    return np.where(near.mean(axis=0) > 0.5, found, near)
 
 
 def _probes(
