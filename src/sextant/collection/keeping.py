@@ -50,10 +50,10 @@ class Keeping(Named):
             with self.store.writing():
                 if held.encoder:
                     self.vectors.drop(gone)
-                for encoder in encoders:
+                for encoder in encoders:  # its table last: as long as that is there, a run that was killed is done again
+                    self.catalog.drop_texts(encoder)
                     indexing.drop(self, encoder)
                     self.store.drop_encoder(encoder)
-                    self.catalog.drop_texts(encoder)
                 self.store.drop_images(orphans)
         return {"columns": gone, "encoders": encoders, "images": orphans}
 
@@ -85,5 +85,7 @@ class Keeping(Named):
         return crops.add(self, progress=progress)
 
     def vacuum(self) -> int:
-        """Merges small pieces and deletes old versions; returns the bytes freed."""
-        return self.store.vacuum()
+        """Merges small pieces, deletes old versions and what killed processes left; returns the bytes freed."""
+        from sextant import leftovers
+
+        return self.store.vacuum() + leftovers.clear(self.folder)

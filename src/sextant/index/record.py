@@ -70,3 +70,5 @@ def _sweep(folder: Path, vectors: Vectors, keep: str | None) -> None:
     for path in folder.glob(f"{glob.escape(vectors.path.stem)}.????????"):
         if path.name != keep and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(f"{glob.escape(vectors.path.stem)}.????????.part"):
+        path.unlink(missing_ok=True)

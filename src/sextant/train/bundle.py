@@ -5,6 +5,7 @@ fp32 must be faithful, or nothing is kept; int8 is measured beside it, and refus
 
 from __future__ import annotations
 
+import glob
 import shutil
 import tempfile
 import time
@@ -50,7 +51,10 @@ def export(run: Run) -> dict[str, Any]:
 
 def write(pair: Pair, target: Path, about: dict[str, Any]) -> None:
     """A bundle in `target`, put there in one step. Raises `ModelError`; nothing is left behind then."""
-    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    begun = f".{target.name}.sextant-"
+    for rest in target.parent.glob(f"{glob.escape(begun)}*"):  # of a process that was killed
+        shutil.rmtree(rest, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=begun))
     try:
         card = pair.write(scratch, about)
         encoder = OnnxEncoder(scratch, device="cpu", precision="fp32")

@@ -20,6 +20,7 @@ from sextant.train.order import Order
 from sextant.types import Progress
 
 Report = Callable[[Progress], None]
+PARTS = ".sextant-*.part"
 STEPS = ("data", "split", "gate", "clusters", "train", "interpolate", "temperature", "export", "scorecard")
 PROBE_STEPS = ("data", "split", "gate", "probe")
 
@@ -42,6 +43,8 @@ class Steps:
                     f"{held['seed']}). Name another folder with --out"
                 )
             return
+        for rest in self.folder.glob(PARTS):  # of a process that was killed while it wrote
+            rest.unlink(missing_ok=True)
         if self.folder.exists() and any(not path.is_symlink() for path in self.folder.iterdir()):
             raise UsageError(f"{self.folder} is not empty, and holds no run. Name another folder with --out")
         self.folder.mkdir(parents=True, exist_ok=True)
