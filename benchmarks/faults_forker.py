@@ -1,0 +1,110 @@
+"""A process that has everything imported, and forks a worker for each run: real work in a real process, started at once.
+
+A worker writes what was acknowledged into `told.jsonl`, and how it ended, when it was not killed, into `ended.json`.
+Conditions, such as a limit of open files or another user, hold for the worker alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+FORKER = """
+import json, os, resource, signal, sys, time, traceback
+sys.path[:0] = [sys.argv[1]]
+import faults, lance, sextant.collection, sextant.images, sextant.models, sextant.web.app, sextant.web.server
+import sextant.curate, sextant.finetune, sextant.indexing, sextant.crops, sextant.cli.adding, faiss, onnxruntime
+from pathlib import Path
+from sextant.errors import SextantError
+
+def worker(name, folder, logs, given):
+    log = os.open(logs / "told.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    ended = os.open(logs / "ended.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    out = os.open(logs / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    def told(*what):
+        os.write(log, (json.dumps(what[0] if len(what) == 1 else what) + "\\n").encode())
+    if "uid" in given:
+        os.setuid(given["uid"])
+    if "files" in given:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (given["files"], given["files"]))
+    status = 0
+    try:
+        faults.WORKS[name]().work(folder, told)
+    except SystemExit as end:
+        status = end.code or 0
+    except BaseException as error:
+        status = 70
+        kind = {"error": type(error).__name__, "expected": isinstance(error, SextantError), "message": str(error)}
+        os.write(ended, json.dumps(kind).encode())
+        traceback.print_exc()
+    os._exit(status)
+
+for line in sys.stdin:
+    name, folder, logs, seconds, given = json.loads(line)
+    begun = time.monotonic()
+    pid = os.fork()
+    if not pid:
+        os.setpgid(0, 0)
+        worker(name, Path(folder), Path(logs), given)
+    while (gone := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() - begun < seconds:
+        time.sleep(0.002)
+    took = time.monotonic() - begun
+    if gone[0] == 0:
+        os.kill(pid, signal.SIGKILL)
+        gone = os.waitpid(pid, 0)
+    print(json.dumps([os.WIFSIGNALED(gone[1]), os.waitstatus_to_exitcode(gone[1]), took]), flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a worker ended: killed, or with a status; `error` is the kind of an exception, expected if it is Sextant's."""
+
+    killed: bool
+    status: int
+    seconds: float
+    error: str = ""
+    expected: bool = True
+    message: str = ""
+
+
+class Forker:
+    """The process, with some more variables in its environment if wanted."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        path = os.pathsep.join([str(HERE.parent / "src"), str(HERE), str(HERE.parent / "tests")])
+        given = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(environment or {})}
+        command = [sys.executable, "-W", "ignore", "-c", FORKER, str(HERE)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=given)
+
+    def end(self, name: str, folder: Path, seconds: float, *, logs: Path | None = None, **given: Any) -> Ended:
+        """Runs a verb's work for at most so many seconds; `logs` is where it writes what it says, else the folder."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        logs = logs or folder
+        print(json.dumps([name, str(folder), str(logs), seconds, given]), file=self.process.stdin, flush=True)
+        killed, status, took = json.loads(self.process.stdout.readline())
+        said = (logs / "ended.json").read_text() if (logs / "ended.json").exists() and not killed else ""
+        return Ended(killed, status, took, **(json.loads(said) if said else {}))
+
+    def run(self, name: str, folder: Path, seconds: float) -> tuple[bool, float]:
+        """Whether it was killed, and how long it took. Raises RuntimeError where it ended by itself with a failure."""
+        ended = self.end(name, folder, seconds)
+        if not ended.killed and ended.status:
+            raise RuntimeError(f"status {ended.status}: {(folder / 'said.txt').read_text()[-2000:]}")
+        return ended.killed, ended.seconds
+
+    def close(self) -> None:
+        """Ends it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(30)
