@@ -92,7 +92,10 @@ class Fitting:
         """Both stages; what each decided, for the run's record. Raises `ModelError` where the loss is no number."""
         torch.use_deterministic_algorithms(True)
         recipe, told = self.recipe, {}
-        self._total = (recipe.heads_epochs + recipe.blocks_epochs) * max(1, len(self.rows) // recipe.batch)
+        self._total = sum(
+            epochs * max(1, round(len(self.rows) / self._batch(name)))
+            for name, epochs in (("heads", recipe.heads_epochs), ("blocks", recipe.blocks_epochs))
+        )
         if recipe.heads_epochs:
             told["heads"] = self._stage("heads", recipe.heads_epochs, recipe.heads_blocks)
         if recipe.blocks_epochs:
@@ -127,6 +130,11 @@ class Fitting:
             "hard_share": standing.history[-1]["hard_share"] if standing.history else None,
             "history": standing.history,
         }
+
+    def _batch(self, stage: str) -> int:
+        """How many rows a step of a stage sees; of few rows at most an eighth, so that an epoch has steps."""
+        wanted = self.recipe.heads_batch if stage == "heads" else self.recipe.batch
+        return min(wanted, max(16, len(self.rows) // 8))
 
     def _trained(self, name: str, blocks: int) -> list[tuple[list[Tensor], float]]:
         """Parameters with their rate; everything else stays frozen to the bit."""
@@ -171,7 +179,8 @@ class Fitting:
         name, number, recipe = standing.stage, standing.epoch, self.recipe
         rng, begun = self._rng(name, number), time.monotonic()
         clusters = self.material.clusters if recipe.clusters else []
-        batches = epoch(self.row_labels, clusters, recipe.batch, recipe.hard_share, rng, replacement=recipe.replacement)
+        size = self._batch(name)
+        batches = epoch(self.row_labels, clusters, size, recipe.hard_share, rng, replacement=recipe.replacement)
         steps, losses = epochs * len(batches), []
         for step, batch in enumerate(batches):
             rate = _schedule(number * len(batches) + step, steps, recipe.warm_up)

@@ -22,6 +22,7 @@ class Recipe:
     `gate` is the base's own zero-shot probability below which a training image is dropped (0: none is).
     `per_class` is the least number of training rows a class is oversampled to (0: as many as the largest class has).
     `replacement` draws the hard half of a batch anew each time; without it every row comes once an epoch.
+    The first stage takes `heads_batch` rows at a time, the second `batch`.
     With `heads_blocks` the first stage trains so many visual blocks too, and cannot work on cached features.
     `keep` weighs how far the pair goes from what the base said of other things, `agree` the part of that in logits,
     `doubt` how sure it is of pictures that are no class at all; `beside` pictures of each kind come with a batch.
@@ -37,6 +38,7 @@ class Recipe:
     hard_share: float = 0.5
     replacement: bool = False
     batch: int = 64
+    heads_batch: int = 512
     class_aware: bool = True
     texts: Texts = "classes"
     smoothing: float = 0.1
@@ -94,6 +96,7 @@ RECIPES: Mapping[str, Recipe] = {
         gate_stops=False,
         per_class=280,
         batch=16,
+        heads_batch=16,
         replacement=True,
         class_aware=False,
         texts="batch",
