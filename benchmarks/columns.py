@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from report import section
+from report import peak_mib, section
 
 import sextant
 from sextant.background import background_hash
@@ -101,7 +100,7 @@ def work(folder: Path, what: str) -> dict[str, float]:
     else:
         result = {"hits": len(collection.search("thing 3").hits)}
     result["seconds"] = time.perf_counter() - started
-    result["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result["memory"] = peak_mib()
     return result
 
 

@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from columns import ATTRIBUTES, DIM, MODEL, trusting, vocabulary
-from report import section
+from report import peak_mib, section
 
 import sextant
 from sextant.catalog import Label
@@ -128,8 +127,7 @@ def one(folder: Path, step: str) -> Figures:
         begun, used = time.perf_counter(), time.process_time()
         times = done(collection, step, folder)
         seconds, cpu = (time.perf_counter() - begun) / times, (time.process_time() - used) / times
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "cpu": cpu, "memory": peak}
+    return {"seconds": seconds, "cpu": cpu, "memory": peak_mib()}
 
 
 def run(folder: Path, step: str) -> Figures:

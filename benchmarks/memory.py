@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from report import section
+from report import peak_mib, section
 
 FEW, MANY, MOST_GROWTH = 1_000, 20_000, 50
 SIDE = 96
@@ -39,7 +38,7 @@ def add(folder: Path, collection: Path, count: int) -> None:
         report = photos.add(*sorted(folder.iterdir())[: count // 1000])
     if report.added != count:
         raise SystemExit(f"{report.added} of {count} images were added")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_mib())
 
 
 def measured(folder: Path, collection: Path, count: int) -> float:

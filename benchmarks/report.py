@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -21,6 +22,17 @@ def machine() -> str:
     name = facts.get("model name", platform.processor() or platform.machine())
     cores = len(os.sched_getaffinity(0))
     return f"{name}, {cores} cores, {', '.join(flags) or 'no bf16'}; Python {platform.python_version()}"
+
+
+def peak_mib() -> float:
+    """The most memory that this process had resident, in MiB.
+
+    What `getrusage` says holds the memory of whoever started the process as well, if that was more.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    found = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return float(found[0]) / 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
