@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from fuzz_mutations import ODD_TEXTS, ODD_VALUES, damaged, json_bytes, revalued
-from fuzz_targets import ROOT, Broken, Rules, Searches, Target
+from fuzz_target import ROOT, Broken, Target
+from fuzz_words import Rules, Searches
 
 WORDS = (
     "red",
