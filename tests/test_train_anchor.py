@@ -79,9 +79,18 @@ class TestDoubt:
         (gradient,) = torch.autograd.grad(value, logits)
         assert bool((gradient[2] > 0).all())
 
-    def test_disagreement_is_in_logits(self) -> None:
-        base = torch.zeros(4, 5)
-        assert float(loss.disagreement(base + 0.05, base, 40.0)) == pytest.approx(4.0, rel=1e-5)
+    @pytest.mark.parametrize("bias", [None, -4.0])
+    def test_who_answers_as_the_base_did_does_not_disagree(self, bias: float | None) -> None:
+        base = 5 * torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+        assert float(loss.disagreement(base, base, bias)) == pytest.approx(0, abs=1e-5)
+        assert float(loss.disagreement(base.roll(1, 1), base, bias)) > 0.5
+
+    def test_a_softmax_does_not_mind_a_shift_and_a_sigmoid_does(self) -> None:
+        base = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+        assert float(loss.disagreement(base + 3, base, None)) == pytest.approx(0, abs=1e-5)
+        p, q = torch.sigmoid(base), torch.sigmoid(base + 3)
+        known = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).sum() / 4
+        assert float(loss.disagreement(base + 3, base, 0.0)) == pytest.approx(float(known), rel=1e-4)
 
 
 class TestSenseless:

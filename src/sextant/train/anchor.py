@@ -46,6 +46,7 @@ class Anchor:
         self.texts = torch.from_numpy(pair.text_rows(kept)) if kept else torch.zeros((0, dim))
         self.images = torch.from_numpy(pair.image_rows(self.pictures)) if len(self.pictures) else torch.zeros((0, dim))
         self.scale = float(pair.log_scale.detach().exp())
+        self.bias = pair.bias if pair.card.training == "sigmoid" else None
         self._features: Tensor | None = None
 
     def draw(self, rng: np.random.Generator, pictures: int) -> Draw:
@@ -80,5 +81,6 @@ class Anchor:
             value = value + 10 * loss.departure(images, self.images[draw.images])
         if len(draw.texts) and len(draw.images):
             before = self.images[draw.images] @ self.texts[draw.texts].T
-            value = value + self.recipe.agree * loss.disagreement(images @ texts.T, before, self.scale)
+            now = images @ texts.T
+            value = value + self.recipe.agree * loss.disagreement(self.scale * now, self.scale * before, self.bias)
         return self.recipe.keep * value

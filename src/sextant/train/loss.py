@@ -39,9 +39,17 @@ def departure(rows: Tensor, base: Tensor) -> Tensor:
     return 1 - torch.mean((rows * base).sum(1))
 
 
-def disagreement(cosines: Tensor, base: Tensor, scale: float) -> Tensor:
-    """How far logits went from those of the base: the mean squared difference of `scale` times the cosines."""
-    return torch.mean((scale * (cosines - base)) ** 2)
+def disagreement(logits: Tensor, base: Tensor, bias: float | None) -> Tensor:
+    """How far answers went from those of the base, in nats an image: logits (n, m) of both, without the bias.
+
+    With a bias each text is a question of its own (a sigmoid), without one an image has one right text (a softmax).
+    Learning without forgetting (Li and Hoiem 2016).
+    """
+    if bias is None:
+        return F.kl_div(logits.log_softmax(1), base.log_softmax(1), reduction="batchmean", log_target=True)
+    said, now = base + bias, logits + bias
+    least = F.binary_cross_entropy_with_logits(said, said.sigmoid(), reduction="sum")
+    return (F.binary_cross_entropy_with_logits(now, said.sigmoid(), reduction="sum") - least) / len(logits)
 
 
 def doubt(logits: Tensor) -> Tensor:
