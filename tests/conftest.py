@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from object_store import ObjectStore
 from servers import Postgres
 
+CATALOG = os.environ.pop("SEXTANT_TEST_CATALOG", "")  # no settings of Sextant's own
+POSTGRES = os.environ.pop("SEXTANT_TEST_POSTGRES", "")
+S3 = os.environ.pop("SEXTANT_TEST_S3", "")
 REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 
 
@@ -45,7 +49,7 @@ def postgres(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database: of SEXTANT_TEST_POSTGRES, or of a server that the tests start."""
     import sqlalchemy as sa
 
-    url: str = os.environ.get("SEXTANT_TEST_POSTGRES") or request.getfixturevalue("postgres_server").url
+    url: str = POSTGRES or request.getfixturevalue("postgres_server").url
     engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"), poolclass=sa.pool.NullPool)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP SCHEMA public CASCADE")
@@ -56,5 +60,24 @@ def postgres(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def every_catalog(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With SEXTANT_TEST_CATALOG=postgres every test's collection has its catalog there: any test, on PostgreSQL."""
-    if os.environ.get("SEXTANT_TEST_CATALOG") == "postgres":
+    if CATALOG == "postgres":
         monkeypatch.setenv("SEXTANT_CATALOG", request.getfixturevalue("postgres"))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[ObjectStore]:
+    """An S3 on loopback."""
+    server = ObjectStore()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def s3(s3_server: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """The same, empty; AWS_* and SEXTANT_HOME of this test lead there."""
+    s3_server.empty()
+    said = {"ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "REGION": "us-east-1"}
+    for name, value in {**said, "ENDPOINT_URL": S3 or s3_server.url, "EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("SEXTANT_HOME", str(tmp_path / "home"))
+    return s3_server

@@ -1,4 +1,4 @@
-"""Servers that tests start for themselves, on loopback and a free port: PostgreSQL, an S3, and one that stumbles."""
+"""A PostgreSQL that tests start for themselves, on loopback and a free port."""
 
 from __future__ import annotations
 

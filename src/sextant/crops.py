@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,8 @@ from sextant.edges import Edges
 from sextant.embedding import encode
 from sextant.errors import ImageError
 from sextant.maths.logits import logit_matrix
+from sextant.place import Place, lies
+from sextant.place import read as read_bytes
 from sextant.types import Encoder, Floats, PreparingEncoder, Progress, Skipped
 from sextant.view import View
 
@@ -87,7 +88,7 @@ def add(edges: Edges, *, progress: Report | None = None) -> CropsReport:
         waiting.clear()
 
     def read(item: tuple[str, str]) -> tuple[str, str, list[Any]] | Skipped:
-        return _read(edges.folder / item[0], item, encoder)
+        return _read(lies(edges.folder, item[0]), item, encoder)
 
     items = ingest.ahead(todo, read, workers=settings.workers, window=settings.workers + settings.batch)
     for done, item in enumerate(items, 1):
@@ -105,13 +106,13 @@ def add(edges: Edges, *, progress: Report | None = None) -> CropsReport:
     return CropsReport(writer.added, len(places) - len(todo), tuple(skipped), time.monotonic() - started)
 
 
-def _read(path: Path, item: tuple[str, str], encoder: Encoder) -> tuple[str, str, list[Any]] | Skipped:
+def _read(path: Place, item: tuple[str, str], encoder: Encoder) -> tuple[str, str, list[Any]] | Skipped:
     """In a thread: a file to the five parts as the encoder takes them."""
     from sextant import images
 
     name, image = item
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
         if images.identify(data) != image:
             raise ImageError("is not the picture that was added: sextant add it again")
         return name, image, prepared(data, encoder)
@@ -143,7 +144,7 @@ def cut(picture: Image.Image) -> list[Image.Image]:
 class _Writer:
     """Encodes parts, and appends those of whole images to the table, a few hundred rows in one commit."""
 
-    def __init__(self, edges: Edges, path: Path, encoder: Encoder) -> None:
+    def __init__(self, edges: Edges, path: Place, encoder: Encoder) -> None:
         self.edges, self.path, self.encoder = edges, path, encoder
         self.prompts = edges.phrases()(background_prompts())
         self.added = 0
@@ -273,11 +274,11 @@ def _best_of(six: Floats, prompts: Floats, scale: float, bias: float) -> Floats:
     return np.asarray(logits.reshape(n, parts, len(prompts)).max(axis=1))
 
 
-def _ids(path: Path) -> set[str]:
+def _ids(path: Place) -> set[str]:
     return set(tables.table(path, pa.schema([("id", pa.string())]), ["id"])["id"].to_pylist())
 
 
-def _batches(path: Path) -> Iterator[tuple[pa.Array, NDArray[np.int8], Floats]]:
+def _batches(path: Place) -> Iterator[tuple[pa.Array, NDArray[np.int8], Floats]]:
     """Ids, parts and vectors, some rows at a time."""
     if tables.exists(path):
         with tables.reading(path):

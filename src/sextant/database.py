@@ -7,10 +7,12 @@ Writers wait for each other in both. Knows nothing of what the tables mean.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -69,6 +71,15 @@ class Database:
     def close(self) -> None:
         """Gives the connections back."""
         self._engine.dispose()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several machines can open it."""
+        return self._engine.dialect.name == "postgresql"
+
+    def turn(self, name: str, seconds: float) -> Turn:
+        """A lock by name that everybody shares who opens this PostgreSQL; it is waited for so many seconds."""
+        return Turn(self._engine, name, seconds)
 
     def changes(self) -> int:
         """A number that grows with every change that what is said of images can depend on."""
@@ -131,6 +142,63 @@ class Database:
             raise CollectionError(f"{self.url}: the catalog {what}: {why}{remedy}") from error
         except UnicodeEncodeError as error:
             raise UsageError(f"{error.object!r} is not valid text: it cannot be written as UTF-8") from error
+
+
+class Turn:
+    """A lock in a PostgreSQL, free to take again from the same thread; it goes when its process or the server goes."""
+
+    def __init__(self, engine: Engine, name: str, seconds: float) -> None:
+        self._engine, self._name, self._seconds = engine, name, seconds
+        self._key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
+        self._thread, self._depth = threading.RLock(), 0
+        self._held: sa.Connection | None = None
+
+    def acquire(self) -> None:
+        """Waits for it.
+
+        Raises:
+            TimeoutError: somebody else has it for too long.
+            CollectionError: the server is away, or was meanwhile, so that somebody else may have it.
+        """
+        if not self._thread.acquire(timeout=self._seconds):
+            raise TimeoutError(self._name)
+        try:
+            if self._held is None:
+                self._held = self._taken()
+            else:
+                self._held.execute(sa.select(1))
+            self._depth += 1
+        except BaseException as error:
+            self._thread.release()
+            if isinstance(error, sa.exc.DBAPIError):
+                raise self._explained(error) from error
+            raise
+
+    def release(self) -> None:
+        """Lets the next one have it."""
+        self._depth -= 1
+        if self._depth == 0 and self._held is not None:
+            held, self._held = self._held, None
+            held.invalidate()  # its connection is closed, and the lock goes with it
+            held.close()
+        self._thread.release()
+
+    def _taken(self) -> sa.Connection:
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            patience = f"{int(self._seconds * 1000)}ms"
+            connection.execute(sa.select(sa.func.set_config("lock_timeout", patience, False)))
+            connection.execute(sa.select(sa.func.pg_advisory_lock(self._key)))
+        except BaseException:
+            connection.invalidate()
+            connection.close()
+            raise
+        return connection
+
+    def _explained(self, error: sa.exc.DBAPIError) -> Exception:
+        if "lock timeout" in str(error.orig):
+            return TimeoutError(self._name)
+        return CollectionError(f"{self._name}: the lock that keeps writers apart is in the catalog, and {GONE}")
 
 
 def now() -> str:

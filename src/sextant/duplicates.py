@@ -26,6 +26,7 @@ from sextant.edges import Edges
 from sextant.errors import ImageError, UsageError
 from sextant.maths import groups as near
 from sextant.maths import rules
+from sextant.place import lies, read
 from sextant.types import Floats, Progress, Skipped
 from sextant.view import KINDS, View
 
@@ -278,7 +279,7 @@ def _hashes(
 
 def _hashed(edges: Edges, path: str) -> bytes | str:
     try:
-        picture, _ = images.decode((edges.folder / path).read_bytes(), least_side=HASH_SIDE)
+        picture, _ = images.decode(read(lies(edges.folder, path)), least_side=HASH_SIDE)
         return fingerprint.fingerprint(picture)
     except ImageError as error:
         return str(error)

@@ -7,6 +7,7 @@ one moment. Knows no verb.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +23,9 @@ from sextant.errors import CollectionError, UsageError
 from sextant.manifest import Manifest
 from sextant.maths import rules
 from sextant.maths.heads import Head
+from sextant.place import Bucket, Place
 from sextant.settings import Settings
-from sextant.store import Store, Vectors
+from sextant.store import LOCK_SECONDS, Lock, Store, Vectors
 from sextant.tables import Vanished, steadily
 from sextant.types import Encoder
 from sextant.view import KINDS, View
@@ -33,12 +35,18 @@ from sextant.vocabulary import Vocabulary, did_you_mean
 class Edges:
     """One open collection, without its verbs."""
 
-    def __init__(self, folder: Path, settings: Settings, loader: Loader, *, new: bool = False) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, loader: Loader, *, new: bool = False, place: Bucket | None = None
+    ) -> None:
+        """A collection in a folder; or at a `place` in a bucket, of which the folder is this machine's part."""
         self.folder = folder
+        self.place: Place = place or folder
         self.new = new  # nothing is on disk yet, and nothing will be until there is something to keep
         self.settings = settings
         self.encoders = Encoders(folder, settings, loader)
-        self.store = Store(folder / manifest.FOLDER)
+        root = folder / manifest.FOLDER
+        self.store = Store(root, place / manifest.FOLDER, self._turn) if place else Store(root)
+        self._shared: Lock | None = None
         self._manifest: tuple[object, Manifest] | None = None
         self._seen: tuple[tuple[object, ...], View] | None = None
         self._parsed: tuple[tuple[str, str], Vocabulary] | None = None
@@ -46,27 +54,53 @@ class Edges:
     @property
     def manifest(self) -> Manifest:
         """What the collection is, read anew: another process may have switched the encoder."""
-        changed = manifest.changed(self.folder)
+        changed = manifest.changed(self.place)
         if self.new and changed is None:
             return Manifest()
         if self._manifest is None or self._manifest[0] != changed:
-            self._manifest = (changed, manifest.read(self.folder))
+            self._manifest = (changed, manifest.read(self.place))
         return self._manifest[1]
 
     @cached_property
     def catalog(self) -> Catalog:
-        """What people said."""
+        """What people said; asking for it makes the collection where there is none yet."""
         asked = self.settings.catalog
-        name = public(asked) if self.new and manifest.changed(self.folder) is None else self.manifest.catalog
+        there = not self.new or manifest.exists(self.place)
+        name = self.manifest.catalog if there else public(asked)
         if self.settings.sources.get("catalog") == "argument" and public(asked) != name:
             raise UsageError(f"the catalog of this collection is {name}, not {public(asked)}")
-        if "://" in name:  # opened before there is a collection that would have none
-            found = Catalog.at(name, asked)
-            manifest.create(self.folder, name)
-            return found
-        if self.new:
-            manifest.create(self.folder, name)
-        return Catalog.beside(self.store.root / name)
+        if isinstance(self.place, Bucket):
+            self._settle(name, there)
+        elif not there and "://" not in name:
+            manifest.create(self.place, name)
+        found = Catalog.at(name, asked) if "://" in name else Catalog.beside(self.store.root / name)
+        if not there:  # a collection whose catalog cannot be opened is not begun
+            self.__dict__["catalog"] = found  # the lock of a bucket is there
+            with self.store.writing() if isinstance(self.place, Bucket) else nullcontext():
+                manifest.create(self.place, name)
+        return found
+
+    def _settle(self, catalog: str, there: bool) -> None:
+        """Makes this machine's folder of a collection in a bucket; a catalog that is a file lies nowhere else."""
+        file = self.store.root / catalog
+        if there and "://" not in catalog and self.manifest.encoder is not None and not file.exists():
+            raise CollectionError(
+                f"{self.place}: its catalog is a file of the machine that made it, and is not here. Copy it to {file}; "
+                "or begin such a collection with --catalog postgresql://…, which every machine can open"
+            )
+        try:
+            self.store.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CollectionError(
+                f"{self.store.root}: cannot be made: {error.strerror}. SEXTANT_HOME names another folder for it"
+            ) from error
+
+    def _turn(self) -> Lock:
+        """What keeps writers of a collection in a bucket apart: a lock where its catalog is."""
+        if self._shared is None:
+            shared = self.catalog.is_shared
+            self._shared = self.catalog.turn(str(self.place), LOCK_SECONDS) if shared else self.store.own_lock
+        return self._shared
 
     def close(self) -> None:
         """Gives back what is open."""
@@ -140,7 +174,6 @@ class Edges:
             spec = model or self.settings.model
             encoder = self.encoders.named(model) if model else self.encoders.first()
             self.catalog  # noqa: B018 – makes the collection
-            manifest.create(self.folder)
             with self.store.writing():
                 held = self.manifest
                 if held.encoder is None:  # and no other process decided meanwhile
@@ -154,7 +187,7 @@ class Edges:
 
     def adopt(self, encoder: Encoder, model: str) -> None:
         """Makes an encoder the one in use, in one step."""
-        manifest.write(self.folder, adopted(self.manifest, encoder, stored(model, self.folder)))
+        manifest.write(self.place, adopted(self.manifest, encoder, stored(model, self.folder)))
 
     def ahead(self, encoder: Encoder, model: str) -> Edges:
         """The collection as it will be once `adopt` has made this encoder the one in use."""
@@ -230,7 +263,8 @@ class _Ahead(Edges):
     """One open collection with another encoder in use, of which the manifest knows nothing yet."""
 
     def __init__(self, now: Edges, encoder: Encoder, model: str) -> None:
-        super().__init__(now.folder, now.settings, now.encoders.loader)
+        place = now.place if isinstance(now.place, Bucket) else None
+        super().__init__(now.folder, now.settings, now.encoders.loader, place=place)
         self.store, self.encoders = now.store, now.encoders
         self.__dict__["catalog"] = now.catalog
         self._future = adopted(now.manifest, encoder, stored(model, now.folder))

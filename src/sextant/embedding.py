@@ -6,7 +6,6 @@ Knows nothing of collections: bytes and an encoder come in, rows and reasons go 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,13 @@ from numpy.typing import NDArray
 
 from sextant.errors import ImageError, ModelError, SextantError, UsageError
 from sextant.maths.logits import unit
+from sextant.place import Place, read
 from sextant.types import Encoder, Floats, ImageFacts, PreparingEncoder
 
 UNIT_SLACK = 1e-2  # bf16 rounds a unit vector's length by less
 
 
-def embed_file(path: Path, encoder: Encoder) -> tuple[str, Floats]:
+def embed_file(path: Place, encoder: Encoder) -> tuple[str, Floats]:
     """The id and the unit vector (dim,) of one image file that need not belong to a collection.
 
     Raises:
@@ -29,7 +29,7 @@ def embed_file(path: Path, encoder: Encoder) -> tuple[str, Floats]:
     from sextant import images
 
     try:
-        data = path.read_bytes()
+        data = read(path)
         pixels, _ = prepared(data, encoder)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -40,7 +40,7 @@ class _Files(Store):
     """The store, with the files of some images."""
 
     def __init__(self, store: Store, images: pa.Array) -> None:
-        super().__init__(store.root)
+        super().__init__(store.root, store.place)
         self._few = images
 
     def files(self) -> pa.Table:

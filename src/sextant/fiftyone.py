@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sextant.place import is_url
 from sextant.selection import Selection
 
 
@@ -17,7 +18,7 @@ def document(selection: Selection, folder: Path) -> dict[str, Any]:
     """`classes`, and by absolute path the `labels` of every image of the collection in `folder`."""
     classes = {code: number for number, code in enumerate(selection.codes)}
     labels = {
-        os.path.normpath(folder / picked.path): [
+        picked.path if is_url(picked.path) else os.path.normpath(folder / picked.path): [
             {
                 "label": classes[shown.code],
                 "confidence": shown.confidence,

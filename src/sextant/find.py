@@ -23,6 +23,7 @@ from sextant.errors import UsageError
 from sextant.feedback import weights
 from sextant.maths import diversity, groups, rules
 from sextant.maths import ranking as fusion
+from sextant.place import Bucket, is_gone, is_url, lies
 from sextant.question import Among, Answer, Doubles
 from sextant.types import Facet, Floats, Hit, SearchResult
 from sextant.view import KINDS, View
@@ -165,8 +166,8 @@ def _picture(edges: Edges, view: View, image: str) -> tuple[str, Floats]:
     vector = edges.vectors.vector(found) if found else None
     if found is not None and vector is not None:
         return found, vector
-    path = Path(image).expanduser()
-    if not path.is_file():
+    path = lies(Path(), image) if is_url(image) else Path(image).expanduser()
+    if is_gone(path) if isinstance(path, Bucket) else not path.is_file():
         raise UsageError(f"no image '{image}' in the collection, and no such file")
     return embedding.embed_file(path, edges.encoder())
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from sextant.documents import encoded
 from sextant.errors import ExchangeError
+from sextant.place import Bucket, Place, lies, read
 from sextant.selection import Selection
 from sextant.types import Skipped
 
@@ -53,10 +54,10 @@ def write(
     return count, skipped
 
 
-def _lines(selection: Selection, folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _lines(selection: Selection, folder: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
     facts = selection.facts(FACTS)
     for picked in selection:
-        source = Path(os.path.normpath(folder / picked.path))
+        source = lies(folder, picked.path)
         suffix = "".join(c for c in source.suffix.lower() if c.isascii() and (c.isalnum() or c == "."))
         yield (
             source,
@@ -71,7 +72,11 @@ def _lines(selection: Selection, folder: Path) -> Iterator[tuple[Path, dict[str,
         )
 
 
-def _place(source: Path, target: Path, *, link: bool) -> None:
+def _place(source: Place, target: Path, *, link: bool) -> None:
+    if isinstance(source, Bucket):  # nothing to link to
+        target.write_bytes(read(source))
+        return
+    source = Path(os.path.normpath(source))
     if not source.is_file():
         raise FileNotFoundError(source)
     if link:

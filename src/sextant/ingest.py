@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from sextant.embedding import embed_file, encode, prepared
 from sextant.errors import ImageError
+from sextant.place import Bucket, Place, is_url, lies, read
 from sextant.settings import Settings
 from sextant.store import FILES, IMAGES, Store
 from sextant.types import AddReport, Encoder, Floats, ImageFacts, Progress, Skipped
@@ -232,7 +233,7 @@ class Ingest:
     def _count_new_place(self, image: str) -> None:
         """A known image at a path of its own: moved there if one of its files is gone, else a copy."""
         places, root = self.paths_of[image], self.store.root.parent
-        gone = next((p for p in places if is_gone(root / p)), None)
+        gone = next((p for p in places if is_gone(lies(root, p))), None)
         if gone is not None:
             places.remove(gone)
             self.files.pop(gone, None)
@@ -260,12 +261,15 @@ class Ingest:
         self._encoded, self._images, self._rows = [], [], []
         self._flushed = time.monotonic()
 
-    def missing(self, below: Sequence[Path], seen: set[str]) -> list[str]:
-        """Known paths below the folders that the walk did not meet and that are gone from the disk."""
+    def missing(self, below: Sequence[Place], seen: set[str]) -> list[str]:
+        """Known paths below the folders and prefixes that the walk did not meet and that are gone."""
         root = self.store.root.parent
-        places = [place_of(folder, root) for folder in below]
-        unseen = ((name, Path(os.path.normpath(root / name))) for name in self.files if name not in seen)
-        return [n for n, path in unseen if any(path.is_relative_to(p) for p in places) and is_gone(path)]
+        places = [place_of(folder, root) for folder in below if isinstance(folder, Path)]
+        prefixes = tuple(f"{prefix}/" for prefix in below if isinstance(prefix, Bucket))
+        unseen = [name for name in self.files if name not in seen]
+        objects = [n for n in unseen if is_url(n) and n.startswith(prefixes) and is_gone(lies(root, n))]
+        paths = ((n, Path(os.path.normpath(root / n))) for n in unseen if not is_url(n))
+        return [n for n, path in paths if any(path.is_relative_to(p) for p in places) and is_gone(path)] + objects
 
     def report(self, missing: Sequence[str], seconds: float, *, dropped: int = 0) -> AddReport:
         """The counts of this run."""
@@ -366,7 +370,7 @@ def _bytes_of(file: Candidate) -> bytes:
     try:
         if file.bytes > MAX_BYTES:
             raise ImageError(f"larger than {MAX_BYTES >> 20} MiB")
-        return file.path.read_bytes()
+        return read(file.path)
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror or error}") from error
 

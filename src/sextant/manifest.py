@@ -12,7 +12,9 @@ from secrets import token_hex
 from types import NoneType
 from typing import Any, BinaryIO
 
+from sextant import place
 from sextant.errors import CollectionError
+from sextant.place import Bucket, Place
 
 FOLDER = ".sextant"
 FORMAT = 1
@@ -43,13 +45,26 @@ def find(start: Path) -> Path | None:
     return next((folder for folder in (start, *start.parents) if exists(folder)), None)
 
 
-def exists(folder: Path) -> bool:
-    """Whether a folder holds a collection."""
+def exists(folder: Place) -> bool:
+    """Whether a folder, or a prefix of a bucket, holds a collection."""
+    if isinstance(folder, Bucket):
+        return changed(folder) is not None
     return os.path.isfile(folder / FOLDER / "collection.json")  # noqa: PTH113 – Path.is_file raises where it may not look
 
 
-def changed(folder: Path) -> tuple[int, int, int] | None:
-    """What differs whenever the manifest was written anew; None where there is none."""
+def changed(folder: Place) -> object | None:
+    """What differs whenever the manifest was written anew; None where there is none.
+
+    Raises:
+        CollectionError: a bucket that cannot be reached, of which nobody knows whether there is one.
+    """
+    if isinstance(folder, Bucket):
+        try:
+            return place.read(folder / FOLDER / "collection.json")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise CollectionError(f"{folder}: cannot be reached: {error}. {place.REMEDY}") from error
     try:
         found = (folder / FOLDER / "collection.json").stat()
     except OSError:
@@ -57,7 +72,7 @@ def changed(folder: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def read(folder: Path) -> Manifest:
+def read(folder: Place) -> Manifest:
     """The manifest of the collection in `folder`.
 
     Raises:
@@ -65,7 +80,7 @@ def read(folder: Path) -> Manifest:
     """
     file = folder / FOLDER / "collection.json"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(place.read(file).decode())
     except FileNotFoundError as error:
         raise CollectionError(f"{folder}: no collection here; `sextant add` makes one") from error
     except (OSError, ValueError) as error:
@@ -97,17 +112,26 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def create(folder: Path, catalog: str = "catalog.db") -> None:
+def create(folder: Place, catalog: str = "catalog.db") -> None:
     """Makes an empty collection in `folder`; one that another process made meanwhile is left as it is."""
     target = folder / FOLDER / "collection.json"
-    if not target.is_file():  # a collection that can only be read is asked too
+    if isinstance(target, Bucket):
+        if not exists(folder):  # whoever writes holds the lock
+            write(folder, Manifest(catalog=catalog))
+    elif not target.is_file():  # a collection that can only be read is asked too
         with _writing(target), suppress(FileExistsError), replacing(target, over=False) as file:
             file.write(_encoded(Manifest(catalog=catalog)))
 
 
-def write(folder: Path, manifest: Manifest) -> None:
+def write(folder: Place, manifest: Manifest) -> None:
     """Replaces the manifest in one step."""
     target = folder / FOLDER / "collection.json"
+    if isinstance(target, Bucket):
+        try:
+            place.write(target, _encoded(manifest))
+        except OSError as error:
+            raise CollectionError(f"{target}: could not be written: {error}. {place.REMEDY}") from error
+        return
     with _writing(target), replacing(target) as file:
         file.write(_encoded(manifest))
 

@@ -20,6 +20,7 @@ from sextant.answers import Truth
 from sextant.edges import Edges
 from sextant.errors import ImageError
 from sextant.evaluation import POOLED, Cells
+from sextant.place import lies, read
 from sextant.types import ColumnEvaluation, ColumnSummary, CountEstimate
 from sextant.view import View
 from sextant.vocabulary import Attribute
@@ -227,7 +228,7 @@ def _surest(edges: Edges, view: View, code: str) -> Iterator[str]:
             continue
         path = str(view.paths[int(row)])
         try:
-            data = images.thumbnail((edges.folder / path).read_bytes(), SIDE)
+            data = images.thumbnail(read(lies(edges.folder, path)), SIDE)
         except (OSError, ImageError):
             continue  # a picture that is gone since leaves a gap, and no more
         source = base64.b64encode(data).decode()

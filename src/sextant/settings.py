@@ -17,7 +17,7 @@ from typing import Any, get_args, get_type_hints
 from sextant.errors import UsageError
 from sextant.types import Device, Precision
 
-NO_SETTINGS = frozenset({"collection", "debug"})
+NO_SETTINGS = frozenset({"collection", "debug", "home"})
 """Variables `SEXTANT_*` that the command line reads for itself."""
 DEFAULT_MODEL = "ViT-B-32-SigLIP2-256/webli"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from sextant import xmp
 from sextant.errors import ExchangeError, UsageError
 from sextant.manifest import replacing
+from sextant.place import is_url
 from sextant.selection import Picked, Selection
 from sextant.types import Skipped
 
@@ -50,6 +51,9 @@ def write(
     stems: dict[Path, dict[str, int]] = {}
     for path, image in sorted(places):
         if image not in words:
+            continue
+        if is_url(path):
+            skipped.append(Skipped(path, "lies in a bucket: sidecars are written beside files alone"))
             continue
         picture = Path(os.path.normpath(folder / path))
         if not picture.is_file():

@@ -1,4 +1,4 @@
-"""What models computed, below one folder: facts of images, where their files lie, and a table of vectors an encoder.
+"""What models computed, below one folder or prefix: facts and files of images, and a table of vectors an encoder.
 
     images.lance                 id, size and facts of the bytes; a row never changes
     files.lance                  path → id, with size and time of change, to know an unchanged file without reading it
@@ -12,17 +12,19 @@ none. This file knows nothing of encoders, vocabularies or confidences.
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
+from sextant import place as places
 from sextant import tables
 from sextant.errors import CollectionError
+from sextant.place import Bucket, Place
 from sextant.vectors import Column, LogitsOf, Vectors
 
 __all__ = ["FILES", "IMAGES", "Column", "LogitsOf", "Store", "Vectors", "file_name"]
@@ -56,14 +58,28 @@ CROPS = ".crops.lance"  # what the folder of a table of parts of images ends wit
 DROPPED = ".dropped"  # what the folder of an encoder's table ends with while it is being deleted
 
 
-class Store:
-    """The Lance tables of one collection, below the folder `root`."""
+class Lock(Protocol):
+    """What keeps writers apart; taking it again from the same thread is free, waiting too long a `TimeoutError`."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._images, self._files = root / "images.lance", root / "files.lance"
+    def acquire(self) -> Any:
+        """Waits for it."""
+
+    def release(self) -> Any:
+        """Lets the next one have it."""
+
+
+class Store:
+    """The Lance tables of one collection below `place`; what is only this machine's lies in the folder `root`.
+
+    Writers take a lock of the operating system in `root`, or the one that `lock` names.
+    """
+
+    def __init__(self, root: Path, place: Place | None = None, lock: Callable[[], Lock] | None = None) -> None:
+        self.root, self.place = root, place or root
+        self._images, self._files = self.place / "images.lance", self.place / "files.lance"
         self._image_ids, self._paths = tables.Keys(self._images, "id"), tables.Keys(self._files, "path")
-        self._lock = FileLock(root / "lock", timeout=LOCK_SECONDS)
+        self.own_lock = FileLock(root / "lock", timeout=LOCK_SECONDS)
+        self._lock: Callable[[], Lock] = lock or (lambda: self.own_lock)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -72,11 +88,12 @@ class Store:
         Raises:
             CollectionError: another process held the lock for ten minutes, or the folder cannot be written.
         """
+        lock = self._lock()
         try:
-            self._lock.acquire()
-        except Timeout as error:
+            lock.acquire()
+        except TimeoutError as error:
             raise CollectionError(
-                f"{self.root}: another process has been writing for {LOCK_SECONDS / 60:.0f} minutes; "
+                f"{self.place}: another process has been writing for {LOCK_SECONDS / 60:.0f} minutes; "
                 "wait for it, or end it (the lock goes with the process)"
             ) from error
         except OSError as error:
@@ -87,7 +104,7 @@ class Store:
         try:
             yield
         finally:
-            self._lock.release()
+            lock.release()
 
     # images and files
 
@@ -137,11 +154,11 @@ class Store:
 
     def vectors(self, encoder: str) -> Vectors:
         """The table of an encoder, named `NAME@REVISION`; it may not exist yet."""
-        return Vectors(self.root / "encoders" / f"{file_name(encoder)}.lance", encoder, self.writing)
+        return Vectors(self.place / "encoders" / f"{file_name(encoder)}.lance", encoder, self.writing)
 
-    def crops(self, encoder: str) -> Path:
+    def crops(self, encoder: str) -> Place:
         """Where an encoder's table of parts of images lies; it may not exist."""
-        return self.root / "encoders" / f"{file_name(encoder)}{CROPS}"
+        return self.place / "encoders" / f"{file_name(encoder)}{CROPS}"
 
     def encoders(self) -> list[str]:
         """The names, `NAME@REVISION`, of the encoders that have a table."""
@@ -150,16 +167,24 @@ class Store:
     def drop_encoder(self, encoder: str) -> None:
         """Deletes an encoder's table with its vectors and logits, at once for whoever reads."""
         with self.writing():
-            for path in (p for p in (self.vectors(encoder).path, self.crops(encoder)) if p.exists()):
+            known = {path.name for path in self._tables()}
+            for path in (p for p in (self.vectors(encoder).path, self.crops(encoder)) if p.name in known):
                 with tables.writing(path):
-                    shutil.rmtree(path.rename(path.with_name(path.name + DROPPED)))
+                    if isinstance(path, Bucket):  # nothing is renamed there: what makes it a table goes first
+                        places.delete(path / "_versions")
+                        places.delete(path)
+                    else:
+                        places.delete(path.rename(path.with_name(path.name + DROPPED)))
 
-    def _encoder_paths(self) -> list[Path]:
-        found = (self.root / "encoders").glob("*.lance")
-        return sorted(p for p in found if not p.name.endswith(CROPS) and tables.exists(p))
+    def _tables(self) -> list[Place]:
+        with tables.reading(self.place):
+            return [p for p in places.children(self.place / "encoders") if p.name.endswith(".lance")]
 
-    def _crops_paths(self) -> list[Path]:
-        return sorted(p for p in (self.root / "encoders").glob(f"*{CROPS}") if tables.exists(p))
+    def _encoder_paths(self) -> list[Place]:
+        return [p for p in self._tables() if not p.name.endswith(CROPS) and tables.exists(p)]
+
+    def _crops_paths(self) -> list[Place]:
+        return [p for p in self._tables() if p.name.endswith(CROPS) and tables.exists(p)]
 
     # housekeeping
 
@@ -167,8 +192,10 @@ class Store:
         """Merges small fragments and deletes versions that nobody reads any more; returns the bytes freed."""
         before = self.size()
         with self.writing():
-            for rest in (self.root / "encoders").glob(f"*{DROPPED}"):
-                shutil.rmtree(rest, ignore_errors=True)
+            for rest in places.children(self.place / "encoders"):
+                if rest.name.endswith(DROPPED):
+                    with suppress(OSError):
+                        places.delete(rest)
             files = self.files()
             tables.delete(self._files, "path", files.filter(pc.is_null(files["id"]))["path"])
             for path in self._encoder_paths():
@@ -184,12 +211,9 @@ class Store:
                 tables.compact(path)
 
     def size(self) -> int:
-        """Bytes on disk."""
-        total = 0
-        for path in self.root.rglob("*"):
-            with suppress(OSError):
-                total += path.stat().st_size if path.is_file() else 0
-        return total
+        """Bytes on disk, and in the bucket."""
+        with tables.reading(self.place):
+            return places.size(self.root) + (places.size(self.place) if isinstance(self.place, Bucket) else 0)
 
 
 def file_name(encoder: str) -> str:
@@ -197,6 +221,6 @@ def file_name(encoder: str) -> str:
     return re.sub(r"[^\w.@+-]", "-", encoder.replace("/", "__"))
 
 
-def _encoder_name(path: Path) -> str:
+def _encoder_name(path: Place) -> str:
     recorded = (tables.opened(path).schema.metadata or {}).get(b"encoder")
     return recorded.decode() if recorded else path.stem

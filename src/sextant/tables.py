@@ -1,7 +1,7 @@
-"""One Lance table in a folder: read, appended to, merged, trimmed, each in one commit. Only this file imports Lance.
+"""One Lance table in a folder or a bucket: read, appended to, merged, trimmed, each in one commit.
 
-What goes wrong comes out as a `CollectionError` in a person's words. This file knows nothing of what tables hold, and
-takes no lock: whoever writes holds the collection's.
+Only this file imports Lance. What goes wrong comes out as a `CollectionError` in a person's words. This file knows
+nothing of what tables hold, and takes no lock: whoever writes holds the collection's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from sextant import place
 from sextant.errors import CollectionError
+from sextant.place import Bucket, Place
 
 COMPACT_ROWS = 1024  # in memory at a time: a merge must not need more of it than the run that made the fragments
 COMPACT_ABOVE = 64  # fragments; below it reading is not slowed enough to be worth rewriting
@@ -32,13 +34,19 @@ class Vanished(CollectionError):
     """A file of the version being read is gone: a vacuum took it."""
 
 
-def exists(path: Path) -> bool:
+def exists(path: Place) -> bool:
     """Whether a first version was ever committed; a killed writer can leave a folder without one."""
+    if isinstance(path, Bucket):
+        return bool(moment(path))
     return any((path / "_versions").glob("*.manifest"))
 
 
-def moment(path: Path) -> tuple[tuple[str, int], ...]:
+def moment(path: Place) -> tuple[tuple[str, int], ...]:
     """What changes with every commit, read without opening the table: names and times of the versions there are."""
+    if isinstance(path, Bucket):
+        with reading(path):
+            found = [(item.place.name, item.mtime_ns) for item in place.below(path / "_versions")]
+        return tuple(dict.fromkeys([*found[:1], *found[-1:]]))
     try:
         names = sorted(os.listdir(path / "_versions"))  # noqa: PTH208 – asked with every question
         ends = dict.fromkeys([*names[:1], *names[-1:]])
@@ -47,37 +55,35 @@ def moment(path: Path) -> tuple[tuple[str, int], ...]:
         return ()
 
 
-def opened(path: Path, version: int | None = None) -> Any:
+def opened(path: Place, version: int | None = None) -> Any:
     """The dataset, newest version unless one is named."""
     import lance
 
     with reading(path):
-        return lance.dataset(str(path), version=version)
+        return lance.dataset(str(path), version=version, storage_options=place.table_options(path))
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Place) -> Iterator[None]:
     """Says in a person's words what went wrong with a read."""
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
         kind = Vanished if "not found" in str(error).lower() else CollectionError
-        raise kind(
-            f"{path}: cannot be read: {_plain(error)}. If the folder was copied, copy it again; what models computed "
-            "can also be deleted and added anew"
-        ) from error
+        local = "If the folder was copied, copy it again; what models computed can also be deleted and added anew"
+        remedy = place.REMEDY if isinstance(path, Bucket) else local
+        raise kind(f"{path}: cannot be read: {_plain(error)}. {remedy}") from error
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Place) -> Iterator[None]:
     """Says in a person's words what went wrong with a write; a write that failed has changed nothing."""
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
-        raise CollectionError(
-            f"{path}: could not be written: {_plain(error)}. It is as it was before; if the disk is full or read-only, "
-            "make room or allow writing, then run the same command again"
-        ) from error
+        local = "If the disk is full or read-only, make room or allow writing, then run the same command again"
+        remedy = f"It is as it was before. {place.REMEDY if isinstance(path, Bucket) else local}"
+        raise CollectionError(f"{path}: could not be written: {_plain(error)}. {remedy}") from error
 
 
 def steadily(read: Callable[[], R]) -> R:
@@ -88,7 +94,7 @@ def steadily(read: Callable[[], R]) -> R:
     return read()
 
 
-def table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+def table(path: Place, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     """Some or all columns of every row; nothing, in the given schema, where the table does not exist."""
     chosen = None if columns is None else list(columns)
 
@@ -101,13 +107,15 @@ def table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -
     return schema.empty_table().select(chosen) if chosen else schema.empty_table()
 
 
-def append(path: Path, rows: pa.Table) -> None:
+def append(path: Place, rows: pa.Table) -> None:
     """Adds rows, and makes the table with the first of them."""
     import lance
 
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lance.write_dataset(rows, str(path), mode="append" if exists(path) else "create")
+        if isinstance(path, Path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        mode = "append" if exists(path) else "create"
+        lance.write_dataset(rows, str(path), mode=mode, storage_options=place.table_options(path))
 
 
 class Keys:
@@ -116,7 +124,7 @@ class Keys:
     A long run that read them anew with every few rows would take four times as long for twice the rows.
     """
 
-    def __init__(self, path: Path, column: str) -> None:
+    def __init__(self, path: Place, column: str) -> None:
         self.path, self.column = path, column
         self._there = pa.chunked_array([], pa.string())
         self._as_of: tuple[int, int] | None = None
@@ -159,7 +167,7 @@ def first(keys: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([places.setdefault(key, place) == place for place, key in enumerate(keys)], np.bool_)
 
 
-def upsert(path: Path, rows: pa.Table, key: str) -> None:
+def upsert(path: Place, rows: pa.Table, key: str) -> None:
     """Inserts rows, or replaces those of the same key."""
     if not exists(path):
         append(path, rows)
@@ -168,14 +176,14 @@ def upsert(path: Path, rows: pa.Table, key: str) -> None:
         opened(path).merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
 
-def delete(path: Path, key: str, values: pa.Array | pa.ChunkedArray) -> None:
+def delete(path: Place, key: str, values: pa.Array | pa.ChunkedArray) -> None:
     """Removes the rows with these keys."""
     if exists(path) and len(values):
         with writing(path):
             opened(path).merge_insert(key).when_matched_delete().execute(pa.table({key: values}))
 
 
-def compact(path: Path) -> None:
+def compact(path: Place) -> None:
     """Merges small fragments where there are many, and deletes what is an hour old; cheap where there are few."""
     if exists(path) and len(opened(path).get_fragments()) > COMPACT_ABOVE:
         with suppress(OSError):  # a disk too full for a merge leaves the table as it was
@@ -183,7 +191,7 @@ def compact(path: Path) -> None:
             opened(path).cleanup_old_versions(older_than=KEPT)
 
 
-def vacuum(path: Path) -> None:
+def vacuum(path: Place) -> None:
     """Merges all fragments, drops the space of deleted rows, and deletes every old version."""
     if exists(path):
         with writing(path):

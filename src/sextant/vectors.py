@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sextant import tables
+from sextant.place import Place
 from sextant.types import Floats
 
 FIXED = ("id", "vector", "background")  # columns of a vectors table that are no attribute
@@ -50,9 +50,9 @@ class Snapshot:
 
 
 class Vectors:
-    """The table of the encoder `name` in the folder `path`; `lock` is held while it is written."""
+    """The table of the encoder `name` at `path`; `lock` is held while it is written."""
 
-    def __init__(self, path: Path, name: str, lock: Lock) -> None:
+    def __init__(self, path: Place, name: str, lock: Lock) -> None:
         self.path = path
         self.name = name
         self._lock = lock
@@ -271,7 +271,7 @@ def _columns(schema: pa.Schema) -> dict[str, Column]:
     return {n: Column(n, _provenance(schema.field(n))) for n in names}
 
 
-def _places(path: Path, dataset: Any, images: pa.Array) -> NDArray[np.intp]:
+def _places(path: Place, dataset: Any, images: pa.Array) -> NDArray[np.intp]:
     """The rows of these ids."""
     with tables.reading(path):
         ids = dataset.to_table(columns=["id"])["id"]

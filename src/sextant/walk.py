@@ -1,7 +1,7 @@
-"""What a person names, files, folders, patterns and `file://` URLs, as files that may hold an image, each with a name.
+"""What a person names, files, folders, patterns, `file://` and `s3://` URLs, as files that may hold an image.
 
-A file is called by its path from the folder of the collection, so that the two can be moved together. What cannot be an
-image, or cannot be looked at, is a `Skipped`. Nothing here opens a file.
+A file is called by its path from the folder of the collection, so that the two can be moved together; an object in a
+bucket by its URL. What cannot be an image, or cannot be looked at, is a `Skipped`. Nothing here opens a file.
 """
 
 from __future__ import annotations
@@ -9,58 +9,53 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from sextant import place
+from sextant.errors import UsageError
+from sextant.place import Bucket, Place, is_gone
 from sextant.types import Skipped
+
+__all__ = ["Candidate", "Source", "candidate", "folders", "is_gone", "name_of", "place_of", "printable", "walk"]
 
 Source = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One file that may hold an image: where it lies, and `name`, its path from the collection's folder."""
+    """One file that may hold an image: where it lies, and `name`, its path from the collection's folder or its URL."""
 
-    path: Path
+    path: Place
     name: str
     bytes: int
     mtime_ns: int
 
 
 def walk(sources: Iterable[Source], root: Path) -> Iterator[Candidate | Skipped]:
-    """Every file behind paths, folders, patterns and `file://` URLs, each once; else a `Skipped`."""
+    """Every file behind paths, folders, patterns, `file://` and `s3://` URLs, each once; else a `Skipped`."""
     seen: set[str] = set()
     for source in sources:
         for found in _expand(source):
-            item = found if isinstance(found, Skipped) else candidate(found, root)
+            item = candidate(found, root) if isinstance(found, Path) else found
             key = item.path if isinstance(item, Skipped) else item.name
             if key not in seen:
                 seen.add(key)
                 yield item
 
 
-def folders(sources: Iterable[Source]) -> list[Path]:
-    """The folders among the sources."""
+def folders(sources: Sequence[Source]) -> list[Place]:
+    """The folders among the sources, and what may be prefixes of a bucket."""
     paths = (_local(os.fspath(s)) for s in sources)
-    return [p for p in paths if p is not None and os.path.isdir(p)]  # noqa: PTH112 – as below
+    found: list[Place] = [p for p in paths if p is not None and os.path.isdir(p)]  # noqa: PTH112 – as below
+    return [*found, *(Bucket(os.fspath(s).rstrip("/")) for s in sources if place.is_url(s))]
 
 
 def place_of(folder: Path, root: Path) -> Path:
     """Where a folder lies, in the same terms as `root / name` of the files below it."""
     return Path(os.path.normpath(root / name_of(folder / "file", root))).parent
-
-
-def is_gone(path: Path) -> bool:
-    """Whether nothing is at `path` any more. What cannot be looked at is not gone."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def name_of(path: Path, root: Path) -> str:
@@ -107,8 +102,11 @@ def _local(source: str) -> Path | None:
     return None
 
 
-def _expand(source: Source) -> Iterator[Path | Skipped]:
+def _expand(source: Source) -> Iterator[Path | Candidate | Skipped]:
     text = os.fspath(source)
+    if place.is_url(text):
+        yield from _in_bucket(text)
+        return
     path = _local(text)
     if path is None:
         remedy = "only local files can be added: download it first, then add the file or its folder"
@@ -123,6 +121,25 @@ def _expand(source: Source) -> Iterator[Path | Skipped]:
             yield Skipped(printable(text), "the pattern matches no file")
         for match in matches:
             yield from _expand(match)
+
+
+def _in_bucket(url: str) -> Iterator[Candidate | Skipped]:
+    """One object, or those with an image's suffix below a prefix, in order; hidden ones are passed over."""
+    from sextant.images import SUFFIXES  # as below
+
+    try:
+        start = Bucket.at(url)
+        one = place.entry(start) if len(start.parts) > 1 else None
+        found = [one] if one else list(place.below(start))
+    except (OSError, UsageError) as error:
+        yield Skipped(printable(url), f"cannot be looked at: {error}")
+        return
+    if not found:
+        yield Skipped(printable(url), "no such object, and none below it")
+    for item in found:
+        below = item.place.parts[len(start.parts) :]
+        if one or (item.place.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in below)):
+            yield Candidate(item.place, str(item.place), item.bytes, item.mtime_ns)
 
 
 def _folder(folder: Path) -> Iterator[Path | Skipped]:

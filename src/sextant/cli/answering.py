@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 from sextant import output
 from sextant.errors import ImageError
+from sextant.place import lies, read
 
 if TYPE_CHECKING:
     from sextant.collection import Collection
@@ -100,7 +101,7 @@ class Session:
         from sextant import images
 
         try:
-            return escape(images.thumbnail((self.photos.folder / item.path).read_bytes(), SIDE), how)
+            return escape(images.thumbnail(read(lies(self.photos.folder, item.path)), SIDE), how)
         except (OSError, ImageError) as error:
             return output.plain(f"(no picture: {error})") + "\n"
 

@@ -38,6 +38,8 @@ class Invocation:
     def place(self) -> str | None:
         """The folder that was named, with or without the `.sextant` in it; None for the nearest."""
         named = self.folder or os.environ.get("SEXTANT_COLLECTION") or None
+        if named and "://" in named:
+            return named.rstrip("/").removesuffix("/.sextant")
         return str(Path(named).parent) if named and Path(named).name == ".sextant" else named
 
     def choose(self, form: Form) -> None:
@@ -85,7 +87,8 @@ def collection_option(command: F) -> F:
         type=click.Path(),
         expose_value=False,
         callback=_folder,
-        help="The collection: the folder that holds .sextant/. Default: SEXTANT_COLLECTION, else the nearest.",
+        help="The collection: the folder that holds .sextant/, or s3://bucket/prefix. Default: SEXTANT_COLLECTION, "
+        "else the nearest.",
     )(command)
 
 

@@ -26,6 +26,7 @@ from sextant.collection.teaching import Teaching
 from sextant.encoders import Loader, load_model
 from sextant.errors import CollectionError, UsageError
 from sextant.paths import expanded
+from sextant.place import Bucket, home, is_url
 from sextant.types import (
     AddReport,
     ColumnSummary,
@@ -51,6 +52,8 @@ def open_collection(
         CollectionError: there is no collection, or it cannot be read or made.
         UsageError: an unknown setting.
     """
+    if path is not None and is_url(path):
+        return _in_bucket(Bucket.at(os.fspath(path)), create=create, loader=loader or load_model, **arguments)
     start = expanded(path) if path is not None else Path.cwd()
     named = start.resolve() if path is not None else None
     folder = named if named and manifest.exists(named) else None
@@ -69,11 +72,20 @@ def open_collection(
     return Collection(folder, chosen, loader or load_model, new=create)
 
 
+def _in_bucket(place: Bucket, *, create: bool, loader: Loader, **arguments: Any) -> Collection:
+    """The collection at a place in a bucket, with the folder that this machine keeps for it."""
+    if not create and not manifest.exists(place):
+        raise CollectionError(f"there is no collection at {place}. `sextant -C {place} add s3://…` makes one")
+    folder = home(place)
+    chosen = settings.load(folder / manifest.FOLDER / "settings.toml", **arguments)
+    return Collection(folder, chosen, loader, new=create, place=place)
+
+
 class Collection(Teaching, Learning, Choosing, Moving, Keeping):
     """A folder of images with what is known of them. Build one with `sextant.open`."""
 
     def __repr__(self) -> str:
-        return f"Collection({str(self.folder)!r})"
+        return f"Collection({str(self.place)!r})"
 
     def __enter__(self) -> Collection:
         return self
@@ -99,7 +111,7 @@ class Collection(Teaching, Learning, Choosing, Moving, Keeping):
         return adding.add(self, sources, model=model, drop_missing=drop_missing, fetcher=fetcher, progress=progress)
 
     def use(self, model: str, *, progress: Report | None = None) -> AddReport:
-        """Switches to another encoder: embeds what it has not seen, computes the columns, then switches in one step.
+        """Switches to another encoder: embeds what it has not seen, makes its columns, then switches in one step.
 
         Heads and curves are made anew from the same labels. The old encoder's vectors stay, so switching back is
         instant.

@@ -19,7 +19,7 @@ class Keeping(Named):
         held = self.manifest
         view = self.view() if held.encoder else None
         return {
-            "folder": str(self.folder),
+            "folder": str(self.place),
             "images": len(view) if view else 0,
             "files": int(view.copies.sum()) if view else 0,
             "model": held.model,

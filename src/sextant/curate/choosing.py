@@ -26,6 +26,7 @@ from sextant.errors import SextantError
 from sextant.fingerprint import rows as hash_rows
 from sextant.maths import diversity
 from sextant.maths import groups as near
+from sextant.place import read
 from sextant.types import Progress, Skipped
 from sextant.vlm import SIDE as VLM_SIDE
 
@@ -191,7 +192,7 @@ class Choosing:
         from sextant.curate import second as asking
 
         leading = [group[0] for group in groups[: second.top]]
-        wanted = [(e.image, lambda e=e: images.thumbnail(e.file.read_bytes(), VLM_SIDE)) for e in leading]
+        wanted = [(e.image, lambda e=e: images.thumbnail(read(e.file), VLM_SIDE)) for e in leading]
         looked = asking.look(self.edges.catalog, second, self.query, wanted, progress=progress)
         for entry in leading:
             entry.verdict = looked.verdicts.get(entry.image)
@@ -260,7 +261,7 @@ class Choosing:
         pictures = {}
         for image, side in sizes.items():
             try:
-                jpeg = images.thumbnail(by_image[image].file.read_bytes(), side)
+                jpeg = images.thumbnail(read(by_image[image].file), side)
             except (SextantError, OSError):
                 continue  # the page says that there is no picture of it
             pictures[image] = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

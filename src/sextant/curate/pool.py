@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from sextant.curate.scratch import Scratch
 from sextant.duplicates import stock
 from sextant.edges import Edges
 from sextant.errors import ImageError
+from sextant.place import Place, lies, read
 from sextant.types import Floats, ImageFacts, Progress, Skipped
 from sextant.vlm import Verdict
 from sextant.walk import Source
@@ -56,7 +56,7 @@ class Entry:
 
     candidate: Candidate
     image: str
-    file: Path
+    file: Place
     path: str | None
     size: tuple[int, int]
     darkness: float
@@ -113,7 +113,7 @@ def of_collection(edges: Edges, meter: Meter, where: str | None) -> Pool:
         entry = Entry(
             Candidate(path, description=description),
             image=str(held.view.ids[row]),
-            file=edges.folder / path,
+            file=lies(edges.folder, path),
             path=path,
             size=(int(facts["width"][k]), int(facts["height"][k])),
             darkness=float(facts["darkness"][k]),
@@ -162,7 +162,7 @@ def look_at(entry: Entry) -> str:
     """Opens a picture of the collection to see what its pixels say; why it cannot be, or nothing."""
     if entry.look is None:
         try:
-            picture, _ = images.decode(entry.file.read_bytes(), least_side=images.FACTS_SIDE)
+            picture, _ = images.decode(read(entry.file), least_side=images.FACTS_SIDE)
         except ImageError as error:
             return str(error)
         except OSError as error:
@@ -200,7 +200,7 @@ class _Raw:
 
     candidate: Candidate
     data: bytes
-    file: Path
+    file: Place
     fetched_at: str | None = None
 
 
@@ -277,7 +277,7 @@ def _read(files: Iterable[walk.Candidate | Skipped], skipped: list[Skipped]) -> 
         if isinstance(item, Skipped):
             continue
         try:
-            yield _Raw(Candidate(item.name), item.path.read_bytes(), item.path)
+            yield _Raw(Candidate(item.name), read(item.path), item.path)
         except OSError as error:
             skipped.append(Skipped(item.name, f"cannot be read: {error.strerror or error}"))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from sextant.maths import groups, rules
 from sextant.maths.rules import BAND_NAMES
+from sextant.place import Bucket, read
 from sextant.view import FACTS, KINDS, View
 from sextant.vocabulary import Derived, did_you_mean
 from sextant.web import cursors, thumbs
@@ -248,6 +250,8 @@ def original(served: Read, request: Request, image: str) -> Response:
     path = served.file(image)
     view = served.view()
     row = view.places[image]
+    if isinstance(path, Bucket):
+        return _object(path, image, str(view.fact("format")[row].as_py()))
     try:
         status = path.stat()
     except OSError:
@@ -262,6 +266,19 @@ def original(served: Read, request: Request, image: str) -> Response:
     return FileResponse(
         path, media_type=kind, headers=headers, filename=_file_name(path), content_disposition_type="inline"
     )
+
+
+def _object(place: Bucket, image: str, kind: str) -> Response:
+    """The bytes of an object in a bucket, through this server: a browser has no credentials for it."""
+    try:
+        data = read(place)
+    except OSError:
+        why = f"the file of this image is not where it was: {place.name}"
+        raise Problem(404, "The file is gone", why, "Run `sextant add` to see what moved.") from None
+    name = _file_name(Path(place.name))
+    headers = {"ETag": f'"{image}"', "Cache-Control": "private, max-age=3600", "Content-Security-Policy": "sandbox"}
+    headers["Content-Disposition"] = f"inline; filename*=utf-8''{quote(name)}"
+    return Response(data, media_type=MEDIA_TYPES.get(kind, "application/octet-stream"), headers=headers)
 
 
 def _file_name(path: Path) -> str:

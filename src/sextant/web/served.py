@@ -11,6 +11,7 @@ from typing import Any
 
 from sextant.collection import Collection
 from sextant.errors import CollectionError
+from sextant.place import Place, lies
 from sextant.view import View
 
 MOST_ORDERS = 16
@@ -56,11 +57,11 @@ class Served:
             return code
         raise Unknown(f"no column '{code[:80]}' in the collection '{self.name}'")
 
-    def file(self, image: str) -> Path:
+    def file(self, image: str) -> Place:
         """Where the file of an image lies, as the collection has recorded it."""
         view = self.view()
         place = view.places.get(self.image(image))
-        return self.root / str(view.paths[place])
+        return lies(self.root, str(view.paths[place]))
 
     def kept(self, view: View, key: str, make: Any) -> Any:
         """What `make()` gives, worked out once for a view and a question."""

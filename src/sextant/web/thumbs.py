@@ -17,6 +17,7 @@ from PIL import Image
 from sextant import images
 from sextant.errors import ImageError
 from sextant.manifest import replacing
+from sextant.place import Place, read
 
 Size = Literal["small", "large"]
 SIDES = {"small": 320, "large": 1280}
@@ -27,7 +28,7 @@ _decoding = threading.BoundedSemaphore(max(2, len(os.sched_getaffinity(0))))
 """A decoded picture can take half a gigabyte: only so many at a time."""
 
 
-def thumb(cache: Path, image: str, size: Size, file: Callable[[], Path]) -> bytes:
+def thumb(cache: Path, image: str, size: Size, file: Callable[[], Place]) -> bytes:
     """The small copy of an image; `file` is asked for its file where there is none yet.
 
     Raises:
@@ -40,7 +41,7 @@ def thumb(cache: Path, image: str, size: Size, file: Callable[[], Path]) -> byte
         pass
     path = file()
     try:
-        data = path.read_bytes()
+        data = read(path)
     except OSError as error:
         raise ImageError(f"{path.name}: cannot be read: {error.strerror or error}") from error
     with _decoding:
