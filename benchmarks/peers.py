@@ -28,7 +28,7 @@ from report import section
 
 COMMAND = "python benchmarks/peers.py"
 CACHE = Path(__file__).resolve().parent / ".cache" / "peers"
-SETS = {"large": ("photos of 2000 × 1500", 2000, 64), "small": ("pictures of 160 × 120", 160, 128)}
+SETS = {"large": ("photos of 2000 × 1500", 2000, 32), "small": ("pictures of 160 × 120", 160, 64)}
 PROMPTS = [f"a photo of thing {i}" for i in range(37)]
 ARCHIVE = 12_217
 RECALL, BUILD_SECONDS = 0.98, 900
