@@ -35,7 +35,7 @@ from sextant.train.run import Run
 ROOT = Path(__file__).resolve().parents[1]
 PROMPTS = ROOT / "src" / "sextant" / "demo" / "facades.yaml"
 FACADE_SEED, SCENE_SEED = 31_000_000, 11_500_000
-SCENES = 600
+SCENES = 1500
 TIMED = 3
 HEAD = ("recipe", "seed", "base", "accuracy", "macro-F1", "hard negatives", "R@1", "ECE before", "ECE after",
         "noise p95", "gates", "space AP lost", "heads s/epoch", "blocks s/epoch", "train s")  # fmt: skip

@@ -53,8 +53,21 @@ class TestAnchor:
 
     def test_a_draw_names_what_is_there_and_at_most_so_many(self, anchor: Anchor) -> None:
         draw = anchor.draw(np.random.default_rng(1), 2)
-        assert [len(part) for part in (draw.texts, draw.images, draw.doubted)] == [3, 2, 2]
+        assert (len(draw.texts), len(draw.doubted)) == (3, 2)
+        assert 1 <= len(draw.images) <= 2
         assert set(draw.doubted.tolist()) <= {0, 1, 2}
+
+    def test_what_is_rare_among_the_kept_comes_with_its_text(self, pair: Pair) -> None:
+        """One red picture among 60 grey ones: a text that the base finds nearest to it brings it in most steps."""
+        rng = np.random.default_rng(0)
+        pictures = np.broadcast_to(rng.integers(90, 110, (60, 1, 1, 3)), (60, 96, 96, 3)).astype(np.uint8).copy()
+        pictures[7] = (200, 0, 0)
+        words = ["red", "fire", "a flag", "blood", "a rose", "the sunset"]
+        found = Anchor(pair, RECIPE, words, pictures, pictures[:0])
+        about = [k for k in range(len(words)) if found.nearest[k, 0] == 7]
+        assert about
+        drawn = [7 in found.draw(np.random.default_rng(seed), 8).images for seed in range(200)]
+        assert np.mean(drawn) > 2 * 8 / 60
 
     def test_a_recipe_without_them_brings_nothing(self, pair: Pair, pictures: np.ndarray) -> None:
         none = Anchor(pair, replace(RECIPE, keep=0.0, doubt=0.0), ["a boat"], pictures, pictures)

@@ -21,6 +21,8 @@ Rows = NDArray[np.intp]
 TEXTS = 48
 """Texts of a step; so many pictures each of what is kept and of what is doubted come with the recipe."""
 
+NEAREST_SHARE = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:
@@ -47,16 +49,25 @@ class Anchor:
         self.images = torch.from_numpy(pair.image_rows(self.pictures)) if len(self.pictures) else torch.zeros((0, dim))
         self.scale = float(pair.log_scale.detach().exp())
         self.bias = pair.bias if pair.card.training == "sigmoid" else None
+        self.nearest = _nearest(self.images, self.texts)
         self._features: Tensor | None = None
 
     def draw(self, rng: np.random.Generator, pictures: int) -> Draw:
-        """What comes in a step: at most `pictures` of each kind."""
+        """What comes in a step: at most `pictures` of each kind.
+
+        Of the kept ones half are drawn evenly, and half from those that the base finds nearest to the texts drawn: what
+        is rare among them would otherwise hardly be held.
+        """
 
         def some(n: int, most: int) -> Rows:
             return np.sort(rng.permutation(n)[:most]).astype(np.intp)
 
-        texts, kept, doubted = len(self.tokens), len(self.pictures), len(self.doubted)
-        return Draw(some(texts, TEXTS), some(kept, pictures), some(doubted, pictures))
+        texts, kept = some(len(self.tokens), TEXTS), some(len(self.pictures), pictures)
+        if len(texts) and len(kept) == pictures:
+            asked = rng.permutation(texts)[: pictures // 2]
+            found = [self.nearest[text, int(rng.integers(self.nearest.shape[1]))] for text in asked]
+            kept = np.unique(np.concatenate([rng.permutation(kept)[: pictures - len(found)], found])).astype(np.intp)
+        return Draw(texts, kept, some(len(self.doubted), pictures))
 
     def pixels(self, draw: Draw) -> Tensor:
         """The pictures of a draw, kept ones first, as the network takes them: (n, 3, s, s)."""
@@ -84,3 +95,12 @@ class Anchor:
             now = images @ texts.T
             value = value + self.recipe.agree * loss.disagreement(self.scale * now, self.scale * before, self.bias)
         return self.recipe.keep * value
+
+
+def _nearest(images: Tensor, texts: Tensor) -> Rows:
+    """Of each text (m) the images that are nearest to it, (m, NEAREST_SHARE of n)."""
+    if not len(images) or not len(texts):
+        return np.zeros((len(texts), 0), np.intp)
+    few = max(1, round(NEAREST_SHARE * len(images)))
+    found: Rows = np.argsort(-(texts @ images.T).numpy(), axis=1, kind="stable")[:, :few]
+    return found
