@@ -18,7 +18,8 @@ with warnings.catch_warnings():
     pytest.importorskip("onnxscript")
 
 from sextant import finetune
-from sextant.collection import open_collection
+from sextant.catalog import Label
+from sextant.collection import Collection, open_collection
 from sextant.errors import ModelError, UsageError
 from sextant.train import recipe, strangers
 from sextant.train.pair import Pair
@@ -83,13 +84,32 @@ class TestRun:
         assert all(gate["value"] is not None for gate in card["gates"] if gate["name"] != "hard_negative_pass_rate")
         figure = card["tuned"]["figures"]["accuracy"]
         assert figure["low"] <= figure["value"] <= figure["high"]
-        assert set(card["tuned"]["outside"]) == {"noise", "blank", "space scenes"}
+        assert set(card["tuned"]["outside"]) == {"noise", "blank", "text page", "space scenes"}
 
     def test_the_page_needs_nothing_else(self, run: finetune.FinetuneReport) -> None:
         page = (run.folder / "scorecard.html").read_text(encoding="utf-8")
         assert "http://" not in page.replace("http://www.w3.org", "")
         assert "<script" not in page
-        assert "Confusion matrix" in page
+        for part in ("Confusion matrix", "Embedding map", "To get the same figures", "text page", "By <code>sextant"):
+            assert part in page
+        assert page.count("<figure>") >= 10
+
+    def test_every_figure_of_the_page_has_its_count_and_interval(self, run: finetune.FinetuneReport) -> None:
+        card = run.scorecard
+        assert card is not None
+        for gate in card["gates"]:
+            if gate["value"] is not None:
+                assert gate["low"] <= gate["value"] <= gate["high"]
+                assert not gate["sure"] or gate["passed"]
+        for side in ("base", "tuned"):
+            assert len(card[side]["answers"]) == card["images"] == len(card["test"]["ids"])
+            for line in card[side]["outside"].values():
+                assert line["p95_low"] <= line["p95"] <= line["p95_high"]
+                assert sum(line["counts"]) == line["n"]
+            for line in card[side]["stability"].values():
+                assert line["low"] <= line["same_answer"] <= line["high"]
+        right = np.array(card["tuned"]["answers"]) == np.array(card["test"]["labels"])
+        assert right.mean() == pytest.approx(card["tuned"]["figures"]["accuracy"]["value"])
 
     def test_the_bundle_says_what_was_trained(self, run: finetune.FinetuneReport) -> None:
         export = json.loads((run.folder / "export.json").read_text())
@@ -175,6 +195,29 @@ class TestScorecard:
     def test_of_a_run(self, run: finetune.FinetuneReport) -> None:
         assert len(finetune.scorecard(str(run.folder))["gates"]) == 7
 
+    def test_beside_itself_nothing_differs(self, run: finetune.FinetuneReport) -> None:
+        found = finetune.scorecard(str(run.folder), beside=run.folder)["beside"]
+        assert {row["difference"] for row in found["rows"]} == {0.0}
+        assert all(row["low"] <= 0 <= row["high"] for row in found["rows"])
+        assert "times as fast" in (run.folder / "scorecard.html").read_text(encoding="utf-8")
+
+    def test_beside_a_worse_one(self, run: finetune.FinetuneReport, tmp_path: Path) -> None:
+        worse = json.loads((run.folder / "scorecard.json").read_text())
+        worse["tuned"]["answers"] = [(a + 1) % 3 for a in worse["test"]["labels"]]
+        worse["test"]["ids"][0] = "another"
+        (tmp_path / "scorecard.json").write_text(json.dumps(worse))
+        found = finetune.scorecard(str(run.folder), beside=tmp_path)["beside"]
+        assert found["images"] == worse["images"] - 1
+        assert found["rows"][0]["theirs"] == 0
+        assert found["rows"][0]["low"] > 0
+
+    def test_beside_a_run_of_other_pictures(self, run: finetune.FinetuneReport, tmp_path: Path) -> None:
+        other = json.loads((run.folder / "scorecard.json").read_text())
+        other["test"]["ids"] = [f"x{k}" for k in range(other["images"])]
+        (tmp_path / "scorecard.json").write_text(json.dumps(other))
+        with pytest.raises(UsageError, match="share no test image"):
+            finetune.scorecard(str(run.folder), beside=tmp_path)
+
     def test_trained_images_are_refused(self, run: finetune.FinetuneReport, data: Path) -> None:
         with pytest.raises(UsageError, match="were trained on"):
             finetune.scorecard(str(run.folder), data=data)
@@ -189,25 +232,104 @@ class TestScorecard:
             finetune.scorecard(str(run.folder / "bundle"))
 
 
+def walls_of(data: Path, folder: Path, *, labelled: bool) -> Collection:
+    """A collection of the pictures of `data`, tagged with its classes, and labelled with the folders' names."""
+    lines = "".join(f"  - {{code: {c}, label: {c}, description: a {c}}}\n" for c in COLOURS)
+    (folder / "v.yaml").write_text("base_attributes:\n" + lines)
+    walls = open_collection(folder, create=True, model="mini")
+    walls.add(data)
+    walls.tag(folder / "v.yaml")
+    if labelled:
+        view = walls.view()
+        pairs = list(zip(view.ids.to_pylist(), view.paths.to_pylist(), strict=True))
+        walls.catalog.put_labels(Label(i, code, Path(p).parent.name == code) for i, p in pairs for code in COLOURS)
+        walls.calibrate()
+    return walls
+
+
+def said(walls: Collection) -> dict[str, list[float]]:
+    """Every confidence."""
+    view = walls.view(walls.codes())
+    return {code: view.values(code).confidence.tolist() for code in COLOURS}
+
+
 class TestCollection:
     def test_install_tells_what_changed_and_goes_back_in_one_step(
         self, run: finetune.FinetuneReport, data: Path, tmp_path: Path
     ) -> None:
-        (tmp_path / "v.yaml").write_text(
-            "base_attributes:\n" + "".join(f"  - {{code: {c}, label: {c}, description: a {c}}}\n" for c in COLOURS)
-        )
-        with open_collection(tmp_path, create=True, model="mini") as walls:
-            walls.add(data)
-            walls.tag(tmp_path / "v.yaml")
-            before = walls.manifest.encoder
-            request = finetune.Request(source=data, out=run.folder)
-            report = walls.finetune(request, install=True)
+        with walls_of(data, tmp_path, labelled=True) as walls:
+            before, former = said(walls), walls.manifest.encoder
+            report = walls.finetune(finetune.Request(source=data, out=run.folder), install=True)
+            found = report.installed
+            assert found is not None
+            assert {c["code"] for c in found.changes} == set(COLOURS)
+            assert walls.manifest.encoder == found.encoder != former
+            now = {c.code: c for c in walls.columns()}
+            for change in found.changes:
+                assert now[change["code"]].accepted == change["now"]
+                assert len([i for i in found.images if i["code"] == change["code"]]) == change["changed"]
+                assert change["brier_now"] <= 0.25
+            again = walls.finetune(finetune.Request(source=data, out=run.folder), install=True)
+            assert again.installed == found, "what is installed already is told again"
+            assert walls.use(found.former).encoded == 0
+            assert walls.manifest.encoder == former
+            assert said(walls) == before, "to the last bit"
+
+    def test_labels_of_images_that_it_learned_from_do_not_speak_for_it(
+        self, run: finetune.FinetuneReport, data: Path, tmp_path: Path
+    ) -> None:
+        with walls_of(data, tmp_path, labelled=True) as walls:
+            assert walls.evaluate(["red_wall"])[0].n == 60
+            report = walls.finetune(finetune.Request(source=data, out=run.folder), install=True)
+            parts = np.array(json.loads((run.folder / "split.json").read_text())["parts"])
+            unseen = int((parts >= 2).sum())
+            assert 0 < unseen < 60
             assert report.installed is not None
-            assert {c["code"] for c in report.installed.changes} == set(COLOURS)
-            assert walls.manifest.encoder != before
-            assert (run.folder / "installed.json").is_file()
-            assert walls.use(report.installed.former).encoded == 0
-            assert walls.manifest.encoder == before
+            assert {change["labels"] for change in report.installed.changes} == {unseen}
+            assert walls.evaluate(["red_wall"])[0].n == unseen
+            assert walls.evaluate(["red_wall"], truth=self._truth(walls, tmp_path))[0].n == unseen
+            walls.use(report.installed.former)
+            assert walls.evaluate(["red_wall"])[0].n == 60
+
+    def _truth(self, walls: Collection, folder: Path) -> Path:
+        walls.export_labels(folder / "truth.csv")
+        return folder / "truth.csv"
+
+    @pytest.mark.parametrize(
+        "place",
+        ["sextant.ingest.Ingest._encode", "sextant.switching.tagging.tag", "sextant.switching.calibrate",
+         "sextant.finetune.write_text", "sextant.edges.manifest.write"],
+    )  # fmt: skip
+    def test_stopped_anywhere_the_former_encoder_stays_and_the_same_command_goes_on(
+        self, run: finetune.FinetuneReport, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    ) -> None:
+        def stop(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        with walls_of(data, tmp_path, labelled=True) as walls:
+            before, former = said(walls), walls.manifest.encoder
+            monkeypatch.setattr(place, stop)
+            with pytest.raises(KeyboardInterrupt):
+                walls.finetune(finetune.Request(source=data, out=run.folder), install=True)
+            monkeypatch.undo()
+            assert walls.manifest.encoder == former
+            assert said(walls) == before
+            report = walls.finetune(finetune.Request(source=data, out=run.folder), install=True)
+            assert report.installed is not None
+            assert walls.manifest.encoder == report.installed.encoder
+
+    def test_columns_that_nobody_labels_stay_sane(
+        self, run: finetune.FinetuneReport, data: Path, tmp_path: Path
+    ) -> None:
+        card = json.loads((run.folder / "bundle" / "card.json").read_text())
+        assert "calibration pictures" in card["prior"]["source"] or card["prior"]["source"]
+        with walls_of(data, tmp_path, labelled=False) as walls:
+            report = walls.finetune(finetune.Request(source=data, out=run.folder), install=True)
+            assert report.installed is not None
+            assert {c["state"] for c in report.installed.changes} == {"prior"}
+            for code, values in said(walls).items():
+                truth = [Path(p).parent.name == code for p in walls.view().paths.to_pylist()]
+                assert float(np.mean((np.array(values) - truth) ** 2)) < 0.25
 
     def test_from_labels(self, data: Path, tmp_path: Path) -> None:
         (tmp_path / "v.yaml").write_text(

@@ -84,6 +84,8 @@ def _agreed(labels: Sequence[Label]) -> dict[str, Said]:
 def labelled(view: View, labels: Mapping[str, Mapping[str, bool]], drawn: Sequence[Drawn]) -> dict[str, Labelled]:
     """What the maths needs to know of the labels of every column: logits, backgrounds, truth and weights.
 
+    Labels of images that the encoder was trained on are left out.
+
     Thumbs join the labels of a column that has enough of them to be fitted, and never stand for other images.
     """
     places = view.places
@@ -94,9 +96,10 @@ def labelled(view: View, labels: Mapping[str, Mapping[str, bool]], drawn: Sequen
     for code, answers in labels.items():
         thumbs = answers.thumbs if isinstance(answers, Said) else frozenset()
         unasked = answers.unasked if isinstance(answers, Said) else frozenset()
-        images = [image for image in answers if image in places and image not in unasked]
+        usable = [image for image in answers if image in places and image not in view.taught]
+        images = [image for image in usable if image not in unasked]
         if len(images) >= LEAST_LABELS:
-            images += [image for image in answers if image in places and image in unasked]
+            images += [image for image in usable if image in unasked]
         if code in view.columns and images:
             rows = np.array([places[image] for image in images], np.intp)
             found[code] = Labelled(

@@ -50,7 +50,7 @@ class Encoders:
             ModelError: it cannot be found or loaded, or is code that this person has not allowed.
             CollectionError: it loads as something else than what the vectors came from.
         """
-        spec = _from_folder(held.model, self.folder) if held.model else self.settings.model
+        spec = from_folder(held.model, self.folder) if held.model else self.settings.model
         if held.model:
             self._allowed(spec, str(self.folder / FOLDER / "collection.json"))
         else:
@@ -155,7 +155,7 @@ def stored(spec: str, folder: Path) -> str:
     return _moved(spec, Path.cwd(), lambda path: Path(os.path.relpath(path, folder)).as_posix())
 
 
-def _from_folder(spec: str, folder: Path) -> str:
+def from_folder(spec: str, folder: Path) -> str:
     """A model as the collection wrote it down, as a path that holds from any folder."""
     return _moved(spec, folder, str)
 

@@ -27,7 +27,8 @@ def evaluate(view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | 
     """How far the confidences of columns can be believed, each and all together, on labels that no fit has seen.
 
     Against the collection's own labels, confidences are cross-fitted. Against a `truth` from elsewhere they are those
-    in use, but cross-fitted for the images whose labels the curve was fitted to.
+    in use, but cross-fitted for the images whose labels the curve was fitted to. Images that the encoder was trained on
+    count in neither.
     """
     if truth is None:
         cells = cross_fitted(view, catalog, codes)
@@ -86,7 +87,7 @@ def against(view: View, catalog: Catalog, truth: Truth) -> dict[str, Cells]:
         confidence = view.values(code).confidence.copy()
         if code in fits:
             confidence[[places[image] for image in given[code].images]] = fits[code].held_out
-        images = [image for image in known if image in places]
+        images = [image for image in known if image in places and image not in view.taught]
         rows = np.array([places[image] for image in images], np.intp)
         if len(rows):
             said = np.array([known[i] for i in images], np.float64)

@@ -63,7 +63,7 @@ def fit(
     said: dict[str, list[int]] = {}
     for place, code in enumerate(codes):
         for image, value in answers.get(code, {}).items():
-            if value and image in view.places and code in view.columns:
+            if value and image in view.places and image not in view.taught and code in view.columns:
                 said.setdefault(image, []).append(place)
     images = [image for image, places in said.items() if len(places) == 1]
     if not images:

@@ -5,21 +5,26 @@ Finds the examples, hands them to `train`, and installs what comes out. Knows no
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from sextant import evaluation, switching
 from sextant.edges import Edges
+from sextant.encoders import from_folder, key_of
 from sextant.errors import UsageError
+from sextant.exchange import write_text
+from sextant.maths.rules import BAND_NAMES
 from sextant.train import dataset
 from sextant.train.order import Order
 from sextant.train.recipe import Recipe, named
 from sextant.train.run import Run
 from sextant.train.steps import STEPS
+from sextant.train.tensorboard import Mirror
 from sextant.types import Progress
+from sextant.view import View
 from sextant.vocabulary import Attribute
 
 Report = Callable[[Progress], None]
@@ -112,7 +117,11 @@ def finetune(request: Request, *, edges: Edges | None = None, progress: Report |
         ModelError: a base that cannot be trained, a loss that is no number, a disk that is full.
         MissingExtra: without the extra `train`.
     """
-    run = Run(request.out, order(request, edges), progress=progress)
+    with Mirror(request.out, progress) as mirror:
+        return _steps(request, Run(request.out, order(request, edges), progress=mirror.progress))
+
+
+def _steps(request: Request, run: Run) -> FinetuneReport:
     until = request.until or STEPS[-1]
     if request.recipe == "probe" and request.until is None:
         found = run.to("probe")
@@ -209,60 +218,95 @@ def _told(run: Run) -> list[str]:
     return found
 
 
-def install(edges: Any, report: FinetuneReport, *, progress: Report | None = None) -> Installed:
-    """Lets a collection use a run's bundle: embeds, recalibrates from the same labels, tells what changed.
+def install(edges: Edges, report: FinetuneReport, *, progress: Report | None = None) -> Installed:
+    """Lets a collection use a run's bundle, and tells what that changed; `installed.json` lists every image.
 
-    The former encoder's vectors stay, so `model use` goes back in one step.
+    All is embedded, learned and calibrated beside what is there, and then one step switches: whatever stops it earlier
+    leaves the former encoder in use. Its vectors stay, so `model use` goes back in one step. Labels of images that the
+    run learned from are left out, now and later: an encoder knows those by heart.
     """
-    former = edges.manifest.model
-    codes = list(edges.codes())
-    before = _bands(edges, codes)
-    edges.use(f"local-dir:{(report.folder / 'bundle').resolve()}", progress=progress)
-    if edges.catalog.labels():
-        edges.calibrate()
-    after = _bands(edges, codes)
+    from sextant.train import measuring
+
+    model = f"local-dir:{(report.folder / 'bundle').resolve()}"
+    held, record = edges.manifest, report.folder / "installed.json"
+    coming = key_of(edges.encoders.load(model))
+    if held.encoder == coming and record.is_file():
+        return _installed(json.loads(record.read_text(encoding="utf-8")))
+    former = from_folder(held.model, edges.folder) if held.model else ""
+    edges.catalog.put_taught(coming, measuring.taught(report.folder))
+    found: list[Installed] = []
+
+    def look(ahead: Edges) -> None:
+        found.append(_difference(edges, ahead, former))
+        write_text(json.dumps(asdict(found[0]), indent=1) + "\n", record)
+
+    switching.use(edges, model, look=look, progress=progress)
+    return found[0] if found else Installed(str(edges.manifest.encoder), former, ())
+
+
+def _installed(held: dict[str, Any]) -> Installed:
+    return Installed(held["encoder"], held["former"], tuple(held["changes"]), tuple(held["images"]))
+
+
+def _difference(now: Edges, ahead: Edges, former: str) -> Installed:
+    """What each attribute says of the images by both encoders, and what that is worth on labels that no curve saw."""
+    codes = list(now.codes())
+    views = now.view(codes), ahead.view(codes)
+    bands = [{code: _bands(view, code) for code in codes} for view in views]
+    worth = [_worth(view, edges) for view, edges in zip(views, (now, ahead), strict=True)]
+    paths = dict(zip(views[0].ids.to_pylist(), views[0].paths.to_pylist(), strict=True))
     changes, images = [], []
-    paths = dict(zip(edges.view().ids.to_pylist(), edges.view().paths.to_pylist(), strict=True))
     for code in codes:
-        moved = [i for i in before[code] if after[code].get(i) != before[code][i]]
-        count = [sum(band == "accepted" for band in side[code].values()) for side in (before, after)]
-        changes.append({"code": code, "before": count[0], "now": count[1], "changed": len(moved)})
-        images += [{"code": code, "path": paths.get(i, i), "before": before[code][i], "now": after[code].get(i)}
-                   for i in moved]  # fmt: skip
-    found = Installed(str(edges.manifest.encoder), str(former), tuple(changes), tuple(images))
-    _write_installed(report.folder, found)
-    return found
+        was, is_ = bands[0][code], bands[1][code]
+        moved = sorted((image for image in was if is_.get(image) != was[image]), key=lambda image: paths[image])
+        change = {
+            "code": code,
+            "before": list(was.values()).count("accepted"),
+            "now": list(is_.values()).count("accepted"),
+            "changed": len(moved),
+            "state": views[1].state(code),
+        }
+        if code in worth[0] and code in worth[1]:
+            change |= {"labels": worth[1][code][0], "brier_before": worth[0][code][1], "brier_now": worth[1][code][1]}
+        changes.append(change)
+        images += [{"code": code, "path": paths[i], "before": was[i], "now": is_.get(i)} for i in moved]
+    return Installed(str(ahead.manifest.encoder), former, tuple(changes), tuple(images))
 
 
-def _bands(edges: Edges, codes: list[str]) -> dict[str, dict[str, str]]:
-    view = edges.view(codes)
-    ids = view.ids.to_pylist()
-    found: dict[str, dict[str, str]] = {}
-    for code in codes:
-        bands = view.values(code).band
-        found[code] = {i: str(b) for i, b in zip(ids, np.asarray(bands).tolist(), strict=True)}
-    return found
+def _bands(view: View, code: str) -> dict[str, str]:
+    """The band of every image, by id."""
+    words = [BAND_NAMES[band] for band in view.values(code).band.tolist()]
+    return dict(zip(view.ids.to_pylist(), words, strict=True))
 
 
-def _write_installed(folder: Path, found: Installed) -> None:
-    import json
-
-    from sextant.exchange import write_text
-
-    write_text(json.dumps(asdict(found), indent=1) + "\n", folder / "installed.json")
+def _worth(view: View, edges: Edges) -> dict[str, tuple[int, float]]:
+    """The number of labels and the Brier score on them, by code, of curves that did not see them."""
+    try:
+        labelled = sorted({label.code for label in edges.catalog.labels(thumbs=False)} & set(view.columns))
+        rows = evaluation.evaluate(view, edges.catalog, labelled) if labelled else []
+    except UsageError:  # people disagree, or there is nothing to judge by
+        return {}
+    return {row.code: (row.n, row.brier) for row in rows if row.code != evaluation.POOLED}
 
 
 def scorecard(
-    source: str, *, data: Path | None = None, prompts: Path | None = None, clusters: Path | None = None
+    source: str,
+    *,
+    data: Path | None = None,
+    prompts: Path | None = None,
+    clusters: Path | None = None,
+    beside: Path | None = None,
 ) -> dict[str, Any]:
     """The scorecard of a run on its own test part, or of a run or bundle on other held-out pictures.
+
+    The page of a run is written anew; `beside` puts another run of the same data next to it.
 
     Raises:
         UsageError: a bundle without data, or images that the run was trained on.
     """
     from sextant.train import measuring
 
-    return measuring.scorecard(source, data=data, prompts=prompts, clusters=clusters)
+    return measuring.scorecard(source, data=data, prompts=prompts, clusters=clusters, beside=beside)
 
 
 def with_report(report: FinetuneReport, installed: Installed) -> FinetuneReport:

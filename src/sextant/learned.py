@@ -1,13 +1,13 @@
-"""Light heads in the catalog: for one encoder and attribute, what turns a vector into log-odds, and what it was worth.
+"""What was learned from labels, in the catalog: light heads, and which images an encoder was trained on.
 
-The newest of a column counts; one without numbers takes those before it out of use. Knows nothing of how they are
-learned.
+A head is for one encoder and attribute; the newest of a column counts, and one without numbers takes those before it
+out of use. Knows nothing of how either is learned.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from sextant.database import Database, now
 from sextant.maths.heads import Head
-from sextant.schema import heads
+from sextant.schema import heads, taught
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,19 @@ class HeadRecord:
 
 
 class Learned(Database):
-    """Heads, in the catalog's database."""
+    """Heads and images that were learned from, in the catalog's database."""
+
+    def put_taught(self, encoder: str, images: Iterable[str]) -> None:
+        """Records that an encoder was trained on images: their labels cannot say how good it is."""
+        rows = [{"encoder": encoder, "image": image} for image in dict.fromkeys(images)]
+        if rows:
+            with self._writing() as connection:
+                connection.execute(self._insert(taught).on_conflict_do_nothing(), rows)
+
+    def taught(self, encoder: str) -> frozenset[str]:
+        """The images that an encoder was trained on, as far as anybody said."""
+        query = sa.select(taught.c.image).where(taught.c.encoder == encoder)
+        return frozenset(row.image for row in self._all(query))
 
     def put_heads(self, encoder: str, found: Mapping[str, tuple[Head, Mapping[str, Any]] | None]) -> None:
         """Records heads by code with what they were measured to be worth; None takes a column's head out of use."""

@@ -255,6 +255,12 @@ heads = sa.Table(
     sa.Column("at", sa.Text, nullable=False),
     sa.Index("heads_of_column", "encoder", "code", "id"),
 )
+taught = sa.Table(
+    "taught",
+    TABLES,
+    sa.Column("encoder", sa.Text, primary_key=True),
+    sa.Column("image", sa.Text, primary_key=True),
+)
 
 
 def _first_tables(connection: Connection) -> None:
@@ -294,6 +300,10 @@ def _head_table(connection: Connection) -> None:
     TABLES.create_all(connection, tables=[heads])
 
 
+def _taught_table(connection: Connection) -> None:
+    TABLES.create_all(connection, tables=[taught])
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _first_tables,
     _label_tables,
@@ -303,5 +313,6 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _curation_tables,
     _feedback_tables,
     _head_table,
+    _taught_table,
 )
 """Applied in order, each once; number N is the N-th. Never edit one that was released: add another."""

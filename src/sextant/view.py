@@ -203,6 +203,11 @@ class View:
             self._logits |= self._aligned(self._snapshot.more([code]))
         return self._logits[code]
 
+    @cached_property
+    def taught(self) -> frozenset[str]:
+        """The images that this encoder was trained on: what it says of them is no measure of what it is worth."""
+        return self.catalog.taught(self.vectors.name)
+
     @property
     def background(self) -> Floats:
         """The stored background of every image, aligned; NaN where there is none."""

@@ -87,6 +87,7 @@ def finetune(run: Invocation, dataset: str | None, install: bool, **options: Any
 @verb(
     examples="""
     sextant scorecard tuned
+    sextant scorecard tuned --beside reference
     sextant scorecard tuned --data held-out
     sextant scorecard local-dir:tuned/bundle --data held-out --classes classes.yaml
     """,
@@ -95,18 +96,17 @@ def finetune(run: Invocation, dataset: str | None, install: bool, **options: Any
 @click.option("--data", type=click.Path(), metavar="DATASET", help="Held-out pictures: a folder a class, or a CSV.")
 @click.option("--classes", "prompts", type=click.Path(), metavar="FILE", help="YAML: class: [canonical prompt, …].")
 @click.option("--clusters", type=click.Path(), metavar="FILE", help="YAML: classes that are taken for each other.")
+@click.option("--beside", type=click.Path(), metavar="RUN", help="Another run of the same data and seed, to compare.")
 @json_option
-def scorecard(
-    run: Invocation, source: str, data: str | None, prompts: str | None, clusters: str | None
-) -> int:  # fmt: skip
+def scorecard(run: Invocation, source: str, **files: str | None) -> int:
     """Measure an encoder against seven gates, on held-out pictures.
 
-    Without --data a run is measured on its own test part. Images that the run was trained on are refused. The exit
-    status is 1 if a gate fails, and a figure that is missing fails.
+    Without --data a run is measured on its own test part, and its page is written anew. Images that the run was trained
+    on are refused. The exit status is 1 if a gate fails, and a figure that is missing fails.
     """
     from sextant import finetune as stage
 
-    found = stage.scorecard(source, data=_path(data), prompts=_path(prompts), clusters=_path(clusters))
+    found = stage.scorecard(source, **{name: _path(value) for name, value in files.items()})
     if run.form == "json":
         output.write_json(found)
     else:
@@ -143,8 +143,26 @@ def _print_gates(found: dict[str, Any]) -> None:
         was = "–" if before is None else f"{before['value']:.3f}"
         rows.append([gate["name"], f"{gate['better']} {gate['limit']:g}", was, value, [mark]])
     output.write_table(headings, rows)
+    if found.get("beside"):
+        _print_beside(found["beside"])
     passed = sum(gate["passed"] for gate in found["gates"])
     output.write_line(f"{passed} of {len(found['gates'])} gates on {found['images']:,} held-out images")
+
+
+def _print_beside(found: dict[str, Any]) -> None:
+    one, other = found["ours"], found["theirs"]
+    runs = [output.plain(side["run"]) for side in (one, other)]
+    headings = [Heading(f"on {found['images']:,} images of both")]
+    headings += [Heading(name, "right") for name in (*runs, "difference (95 %, paired)")]
+    rows: list[list[Cell]] = [
+        [row["name"], f"{row['ours']:.3f}", f"{row['theirs']:.3f}",
+         f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"]
+        for row in found["rows"]
+    ]  # fmt: skip
+    seconds = [side["seconds"] for side in (one, other)]
+    rows.append(["training, seconds", *("–" if value is None else f"{value:,.0f}" for value in seconds), ""])
+    output.write_line()
+    output.write_table(headings, rows)
 
 
 def _print_ablations(rows: list[dict[str, Any]]) -> None:
@@ -161,7 +179,17 @@ def _print_installed(found: Installed) -> None:
     output.write_line()
     output.write_line(output.plain(f"the collection now uses {found.encoder}"))
     headings = [Heading("attribute")]
-    headings += [Heading(name, "right") for name in ("accepted before", "accepted now", "changed band")]
-    rows = [[c["code"], f"{c['before']:,}", f"{c['now']:,}", f"{c['changed']:,}"] for c in found.changes]
+    names = ["accepted before", "accepted now", "changed band"]
+    judged = any("labels" in c for c in found.changes)
+    headings += [Heading(name, "right") for name in [*names, *(["labels", "Brier before", "now"] if judged else [])]]
+    rows: list[list[Cell]] = []
+    for c in found.changes:
+        cells = [f"{c['before']:,}", f"{c['now']:,}", f"{c['changed']:,}"]
+        if judged:
+            cells += [f"{c['labels']:,}", f"{c['brier_before']:.4f}", f"{c['brier_now']:.4f}"] if "labels" in c else [
+                "–", "–", "–"]  # fmt: skip
+        rows.append([output.plain(c["code"]), *cells])
     output.write_table(headings, rows)
+    if judged:
+        output.note("labels are those of images that the run did not learn from; no curve was judged by its own")
     output.write_line(output.plain(f"back in one step: sextant model use {found.former}"))

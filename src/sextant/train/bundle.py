@@ -17,6 +17,7 @@ import numpy as np
 from sextant import models
 from sextant.encoder import OnnxEncoder
 from sextant.errors import ModelError, SextantError
+from sextant.train import gates, priors
 from sextant.train.pair import Pair
 from sextant.types import Floats
 
@@ -35,9 +36,11 @@ def export(run: Run) -> dict[str, Any]:
     """
     target, pair = run.folder / "bundle", run.tuned
     name = f"{run.base.card.name.split('+')[0]}+{run.recipe.name}"
+    prior = priors.of_run(run)
     about = {
         "name": name,
         "description": f"{run.base.card.name} fine-tuned to {len(run.classes)} classes ({run.recipe.name}).",
+        "prior": prior,
         "tuned": {
             "base": f"{run.base.card.name}@{run.base.card.revision}",
             "classes": list(run.classes),
@@ -46,7 +49,8 @@ def export(run: Run) -> dict[str, Any]:
     }
     write(pair, target, about)
     rows = run.part("test")
-    return {"bundle": "bundle", "name": name, **compare(pair, target, run, rows)}
+    told = {"bundle": "bundle", "name": name, "prior": prior and prior["source"]}
+    return {**told, **compare(pair, target, run, rows)}
 
 
 def write(pair: Pair, target: Path, about: dict[str, Any]) -> None:
@@ -115,5 +119,7 @@ def _against(encoder: OnnxEncoder, prepared: list[Any], exact: Floats, texts: Fl
         "least_cosine": float(cosines.min()),
         "accuracy_lost": before - after,
         "latency_p95_ms": float(np.quantile(times[WARM:], 0.95)),
+        "latency_interval": gates.percentile_interval(np.array(times[WARM:])),
+        "latency_n": TIMED,
         "faithful": bool(cosines.mean() >= LEAST_COSINE and before - after <= MOST_LOST),
     }

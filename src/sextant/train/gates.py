@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ Rows = NDArray[np.intp]
 Doubles = NDArray[np.float64]
 BINS = 15
 RESAMPLES = 1000
+STEPS = 20
 SMALL = 10
 """A class with fewer held-out images than this is flagged: its figures say little."""
 
@@ -40,12 +41,23 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate: `better` says whether the figure must be at least (`>=`) or below (`<`) the limit."""
+    """One gate: `better` says whether the figure must be at least (`>=`) or below (`<`) the limit.
+
+    `low` and `high` are the figure's 95 % interval, None where it has none.
+    """
 
     name: str
     better: str
     limit: float
     value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def sure(self) -> bool:
+        """Whether it would pass at the worse end of its interval, too."""
+        worse = self.low if self.better == ">=" else self.high
+        return self.passed and worse is not None and Gate(self.name, self.better, self.limit, worse).passed
 
     @property
     def passed(self) -> bool:
@@ -71,7 +83,8 @@ def gates(figures: Mapping[str, Figure | None]) -> tuple[Gate, ...]:
     found = []
     for name, better, limit in LIMITS:
         figure = figures.get(name)
-        found.append(Gate(name, better, limit, None if figure is None else figure.value))
+        known = (None, None, None) if figure is None else (figure.value, figure.low, figure.high)
+        found.append(Gate(name, better, limit, *known))
     return tuple(found)
 
 
@@ -167,7 +180,7 @@ def measured(
         for k in cluster:
             mine = labels == k
             margin[mine] = hard_negatives(images[mine], labels[mine], prompts, [cluster])
-    draws = _draws(len(images) if groups is None else groups)
+    draws = resampled(len(images) if groups is None else groups)
     classes = len(prompts)
 
     def figure(function: Any) -> Figure:
@@ -195,7 +208,8 @@ def _known_mean(values: Doubles) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _draws(rows: int | Rows) -> list[Rows]:
+def resampled(rows: int | Rows) -> list[Rows]:
+    """Rows drawn with replacement, `RESAMPLES` times; given the group (n,) of each row, whole groups are drawn."""
     rng = np.random.default_rng(0)
     if isinstance(rows, int):
         return [rng.integers(0, rows, rows) for _ in range(RESAMPLES)]
@@ -203,12 +217,38 @@ def _draws(rows: int | Rows) -> list[Rows]:
     return [np.concatenate([members[k] for k in rng.integers(0, len(members), len(members))]) for _ in range(RESAMPLES)]
 
 
-def confidence(images: Floats, canonical: Floats, scale: float) -> dict[str, float]:
-    """How sure the softmax is of pictures that are none of the classes: mean, median and 95th percentile of its top."""
+class Sureness(TypedDict):
+    """How sure a softmax is of pictures: see `confidence`."""
+
+    n: int
+    mean: float
+    median: float
+    p95: float
+    p95_low: float
+    p95_high: float
+    counts: list[int]
+
+
+def confidence(images: Floats, canonical: Floats, scale: float) -> Sureness:
+    """How sure the softmax is of pictures that are none of the classes: mean, median, 95th percentile, and counts.
+
+    The percentile has an interval; `counts` are pictures in `STEPS` equal steps of confidence.
+    """
     top = softmax(scale * (images @ canonical.T).astype(np.float64), axis=1).max(1)
+    low, high = percentile_interval(top)
     return {
         "n": len(top),
         "mean": float(top.mean()),
         "median": float(np.median(top)),
         "p95": float(np.quantile(top, 0.95)),
+        "p95_low": low,
+        "p95_high": high,
+        "counts": np.histogram(top, STEPS, (0, 1))[0].tolist(),
     }
+
+
+def percentile_interval(values: Doubles) -> tuple[float, float]:
+    """The 95 % interval of a 95th percentile, by resampling."""
+    draws = [np.quantile(values[rows], 0.95) for rows in resampled(len(values))]
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return float(low), float(high)

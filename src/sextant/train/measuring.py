@@ -11,24 +11,30 @@ import numpy as np
 
 from sextant.encoder import OnnxEncoder
 from sextant.errors import SextantError, UsageError
-from sextant.train import classes, dataset, gates, split, strangers
+from sextant.train import beside as compare
+from sextant.train import classes, dataset, gates, outsiders, scorecard_page, split, strangers
 from sextant.train.scorecard import gate_line, run_gates, side
 
 TIMED = 30
 
 
-def scorecard(source: str, *, data: Path | None, prompts: Path | None, clusters: Path | None) -> dict[str, Any]:
-    """The figures and gates as plain values.
+def scorecard(
+    source: str, *, data: Path | None, prompts: Path | None, clusters: Path | None, beside: Path | None = None
+) -> dict[str, Any]:
+    """The figures and gates as plain values; `beside` is another run, with which this one is compared.
 
     Raises:
-        UsageError: a run that is not finished, a bundle without data, images that were trained on.
+        UsageError: a run that is not finished, a bundle without data, images that were trained on, another run with
+            other test images.
     """
     folder = Path(source.removeprefix("local-dir:")).expanduser()
     is_run = (folder / "run.json").is_file()
     if data is None:
         if not is_run:
             raise UsageError(f"{source} is no run; a bundle is measured on pictures of yours: --data FOLDER")
-        return _own(folder)
+        return _own(folder, beside)
+    if beside is not None:
+        raise UsageError("--beside compares two runs on their own test images: leave --data out")
     bundle = folder / "bundle" if is_run else folder
     if not (bundle / "card.json").is_file():
         raise UsageError(f"{source} is neither a run with a bundle nor a bundle; `sextant finetune` makes both")
@@ -36,12 +42,16 @@ def scorecard(source: str, *, data: Path | None, prompts: Path | None, clusters:
     return _measured(bundle, run, data, prompts, clusters)
 
 
-def _own(folder: Path) -> dict[str, Any]:
+def _own(folder: Path, other: Path | None) -> dict[str, Any]:
     path = folder / "scorecard.json"
     if not path.is_file():
         raise UsageError(f"{folder} is not finished: run the same `sextant finetune` again, and it goes on")
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    if "test" not in found:
+        raise UsageError(f"{path} was written by an older program: delete it, and run `sextant finetune` again")
+    compared = None if other is None else compare.compare(folder, other)
+    scorecard_page.write(folder, found, compared)  # anew: an ablation table may have come, or another run
+    return {**found, "beside": compared} if compared else found
 
 
 def _measured(
@@ -73,7 +83,7 @@ def _measured(
     }  # fmt: skip
     canonical = np.stack([part[0] for part in rows])
     size = 2 * encoder.card.image_size
-    kinds = {"noise": strangers.noise(size), "blank": strangers.blank(size)}
+    kinds = {"noise": strangers.noise(size), "blank": strangers.blank(size), "text page": outsiders.pages(size)}
     card["tuned"]["outside"] = {
         kind: gates.confidence(encoder.encode_images(pictures), canonical, scale) for kind, pictures in kinds.items()
     }
@@ -87,6 +97,14 @@ def _trained(run: Path) -> list[str]:
     parts = json.loads((run / "split.json").read_text(encoding="utf-8"))["parts"]
     test = split.PARTS.index("test")
     return [example["id"] for example, part in zip(examples, parts, strict=True) if part != test]
+
+
+def taught(run: Path) -> list[str]:
+    """The hashes of the images that a run's weights were learned from or chosen by."""
+    examples = json.loads((run / "data.json").read_text(encoding="utf-8"))["examples"]
+    parts = json.loads((run / "split.json").read_text(encoding="utf-8"))["parts"]
+    learned = [split.PARTS.index(name) for name in ("train", "choice")]
+    return [example["id"] for example, part in zip(examples, parts, strict=True) if part in learned]
 
 
 def _clusters(run: Path | None, known: tuple[str, ...]) -> list[list[int]]:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
+from scipy.stats import binomtest
 
 from sextant.maths import metrics
-from sextant.train import gates, strangers
+from sextant.train import gates
 from sextant.types import Floats
 
 if TYPE_CHECKING:
@@ -22,55 +24,88 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.intp]
 Pixels = NDArray[np.uint8]
-EXAMPLES = 3
 MAP_AT_MOST = 600
 
 
 def of_run(run: Run) -> dict[str, Any]:
     """The scorecard of a run as plain values, its Markdown and its page beside it."""
-    from sextant.train import scorecard_page
+    from sextant.train import outsiders, scorecard_page
 
     rows = run.part("test")
-    clusters = run.clusters()
-    groups = np.array(run.to("split")["groups"], np.intp)[rows]
-    outside = outside_pictures(run)
-    temperatures, exported = run.to("temperature"), run.to("export")
-    found: dict[str, Any] = {"images": len(rows), "classes": list(run.classes), "recipe": run.recipe.to_dict()}
+    outside, exported = outsiders.of_run(run), run.to("export")
+    found: dict[str, Any] = {
+        "images": len(rows), "classes": list(run.classes), "recipe": run.recipe.to_dict(), "about": about(run),
+        "test": {"ids": [run.ids[k] for k in rows], "labels": run.labels[rows].tolist(),
+                 "groups": np.array(run.to("split")["groups"], np.intp)[rows].tolist(), "rows": rows.tolist()},
+    }  # fmt: skip
     for name, pair in (("base", run.base), ("tuned", run.tuned)):
-        prompts = run.prompt_rows(pair)
-        images = pair.image_rows(run.pictures[rows])
-        scale = temperatures[name]
-        found[name] = side(
-            images, run.labels[rows], prompts, run.classes, clusters=clusters, groups=groups,
-            plain=scale["scale"], scale=scale["effective_scale"],
-        )  # fmt: skip
-        canonical = np.stack([part[0] for part in prompts])
-        seen = {kind: pair.image_rows(pictures) for kind, pictures in outside.items()}
-        found[name]["outside"] = {k: gates.confidence(v, canonical, scale["effective_scale"]) for k, v in seen.items()}
-        found[name]["stability"] = stability(pair, run.pictures[rows], images, canonical)
-        if name == "tuned":
-            found["confused"] = confused(images, canonical, run.labels[rows], rows, run)
-            found["map"] = embedding_map(images, run.labels[rows])
+        found[name] = one(run, name, pair, outside, found)
     found["latency"] = {kind: exported[kind].get("latency_p95_ms") for kind in ("fp32", "int8")}
+    found["latency_interval"] = {kind: exported[kind].get("latency_interval") for kind in ("fp32", "int8")}
+    found["latency_n"] = exported["fp32"].get("latency_n")
     found["gates"] = [gate_line(gate) for gate in run_gates(found)]
     found["ready"] = all(gate["passed"] for gate in found["gates"])
-    scorecard_page.write(run, found)
+    scorecard_page.write(run.folder, found)
     return found
+
+
+def about(run: Run) -> dict[str, Any]:
+    """What a reader needs to get the same figures: data, split, base, seed, versions."""
+    import platform
+
+    import torch
+
+    from sextant import __version__
+
+    data, parts, order = run.to("data"), run.to("split"), run.order
+    card = run.base.card
+    return {
+        "base": f"{card.name}@{card.revision}", "seed": order.seed, "files": len(order.pairs),
+        "examples": len(data["examples"]), "skipped": len(data["skipped"]), "parts": parts["sizes"],
+        "near_duplicates": parts["near_duplicates"], "digest": order.digest(),
+        "versions": {"sextant": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }  # fmt: skip
+
+
+def one(run: Run, name: str, pair: Pair, outside: dict[str, Pixels], found: dict[str, Any]) -> dict[str, Any]:
+    """The figures of one pair, `base` or `tuned`, on the run's test part and on the pictures outside it."""
+    rows = np.array(found["test"]["rows"], np.intp)
+    labels, scale = run.labels[rows], run.to("temperature")[name]
+    prompts, images = run.prompt_rows(pair), pair.image_rows(run.pictures[rows])
+    canonical = np.stack([part[0] for part in prompts])
+    groups = np.array(found["test"]["groups"], np.intp)
+    told = side(
+        images, labels, prompts, run.classes, clusters=run.clusters(), groups=groups,
+        plain=scale["scale"], scale=scale["effective_scale"],
+    )  # fmt: skip
+    p = softmax(scale["effective_scale"] * (images @ canonical.T).astype(np.float64), axis=1)
+    seen = {kind: pair.image_rows(pictures) for kind, pictures in outside.items()}
+    return {
+        **told,
+        "answers": p.argmax(1).tolist(),
+        "confidence": [round(float(value), 4) for value in p.max(1)],
+        "outside": {k: gates.confidence(v, canonical, scale["effective_scale"]) for k, v in seen.items()},
+        "stability": stability(pair, run.pictures[rows], images, canonical),
+        "map": embedding_map(images, labels),
+        "temperature": scale["temperature"],
+    }
 
 
 def run_gates(found: dict[str, Any]) -> tuple[gates.Gate, ...]:
     """The gates on the tuned pair's figures."""
     figures: dict[str, gates.Figure | None] = {k: gates.Figure(**v) for k, v in found["tuned"]["figures"].items()}
     noise = found["tuned"]["outside"].get("noise")
-    figures["noise_confidence_p95"] = gates.Figure(noise["p95"]) if noise else None
+    figures["noise_confidence_p95"] = gates.Figure(noise["p95"], noise["p95_low"], noise["p95_high"]) if noise else None
     latency = found["latency"]["int8"]
-    figures["int8_latency_p95_ms"] = gates.Figure(latency) if latency is not None else None
+    between = (found.get("latency_interval") or {}).get("int8") or (None, None)
+    figures["int8_latency_p95_ms"] = gates.Figure(latency, *between) if latency is not None else None
     return gates.gates(figures)
 
 
 def gate_line(gate: gates.Gate) -> dict[str, Any]:
     """One gate as plain values."""
-    return {**asdict(gate), "passed": gate.passed}
+    return {**asdict(gate), "passed": gate.passed, "sure": gate.sure}
 
 
 def side(
@@ -102,23 +137,10 @@ def side(
 
 def curve(images: Floats, canonical: Floats, labels: Rows, scale: float) -> list[dict[str, Any]]:
     """How often answers of each confidence are right, bin by bin."""
-    from scipy.special import softmax
-
     p = softmax(scale * (images @ canonical.T).astype(np.float64), axis=1)
     right = (p.argmax(1) == labels).astype(np.float64)
     quality = metrics.evaluate(p.max(1)[:, None], right[:, None], bins=10).pooled
     return [asdict(bar) for bar in quality.curve]
-
-
-def outside_pictures(run: Run) -> dict[str, Pixels]:
-    """Pictures that are none of the classes, by kind."""
-    side_, pair = 2 * run.base.card.image_size, run.base
-    kinds = {"noise": strangers.noise(side_), "blank": strangers.blank(side_)}
-    found = {kind: np.stack([pair.pixels.square(p) for p in pictures]) for kind, pictures in kinds.items()}
-    others = run.strangers(strangers.OTHER_SEED, strangers.EACH)
-    if len(others):
-        found["photos" if run.order.photos else "space scenes"] = others
-    return found
 
 
 def stability(pair: Pair, pictures: Pixels, images: Floats, canonical: Floats) -> dict[str, dict[str, float]]:
@@ -132,10 +154,15 @@ def stability(pair: Pair, pictures: Pixels, images: Floats, canonical: Floats) -
     ):  # fmt: skip
         rows = pair.image_rows(changed)
         cosines = (rows * images).sum(1)
+        same = (rows @ canonical.T).argmax(1) == answers
+        between = binomtest(int(same.sum()), len(same)).proportion_ci(method="exact")
         found[name] = {
+            "n": len(same),
             "mean_cosine": float(cosines.mean()),
             "least_cosine": float(cosines.min()),
-            "same_answer": float(((rows @ canonical.T).argmax(1) == answers).mean()),
+            "same_answer": float(same.mean()),
+            "low": float(between.low),
+            "high": float(between.high),
         }
     return found
 
@@ -150,28 +177,21 @@ def _blurred(pictures: Pixels) -> Pixels:
     return _clipped(gaussian_filter(pictures.astype(np.float32), sigma=(0, 1, 1, 0)))
 
 
-def confused(images: Floats, canonical: Floats, labels: Rows, rows: Rows, run: Run) -> list[dict[str, Any]]:
-    """The most frequent confusions, each with the numbers of a few pictures."""
-    answers = (images @ canonical.T).argmax(1)
-    matrix = gates.confusion(labels, answers, len(run.classes))
-    np.fill_diagonal(matrix, 0)
-    found = []
-    for flat in np.argsort(-matrix, axis=None, kind="stable")[:12]:
-        truth, answer = np.unravel_index(flat, matrix.shape)
-        if not matrix[truth, answer]:
-            break
-        mine = rows[(labels == truth) & (answers == answer)]
-        found.append({
-            "truth": run.classes[truth], "answer": run.classes[answer], "n": int(matrix[truth, answer]),
-            "examples": mine[:EXAMPLES].tolist(),
-        })  # fmt: skip
-    return found
+def embedding_map(images: Floats, labels: Rows) -> dict[str, Any]:
+    """Up to 600 vectors as points (x, y, row) of the plane in which the classes' means differ most, (row of the test).
 
-
-def embedding_map(images: Floats, labels: Rows) -> list[list[float]]:
-    """Up to 600 vectors as points (x, y, class) of the plane in which the classes' means differ most."""
-    means = np.stack([images[labels == k].mean(0) for k in np.unique(labels)])
-    _, _, directions = np.linalg.svd(means - means.mean(0), full_matrices=False)
+    `share` is how much of the squared difference of the means the plane shows, `centres` are the classes' means in it.
+    """
+    known = np.unique(labels)
+    means = np.stack([images[labels == k].mean(0) for k in known])
+    _, sizes, directions = np.linalg.svd(means - means.mean(0), full_matrices=False)
     chosen = np.unique(np.linspace(0, len(images) - 1, MAP_AT_MOST).astype(int))
-    points = (images[chosen] - means.mean(0)) @ directions[:2].T
-    return [[round(float(x), 4), round(float(y), 4), int(k)] for (x, y), k in zip(points, labels[chosen], strict=True)]
+    plane = directions[:2].T
+    points, centres = (images[chosen] - means.mean(0)) @ plane, (means - means.mean(0)) @ plane
+    return {
+        "share": float((sizes[:2] ** 2).sum() / max(float((sizes**2).sum()), 1e-12)),
+        "points": [
+            [round(float(x), 4), round(float(y), 4), int(row)] for (x, y), row in zip(points, chosen, strict=True)
+        ],
+        "centres": [[round(float(x), 4), round(float(y), 4), int(k)] for (x, y), k in zip(centres, known, strict=True)],
+    }
