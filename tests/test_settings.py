@@ -36,7 +36,7 @@ def test_nothing_said_is_all_defaults(tmp_path: Path) -> None:
     [
         ("modle = 'x'", {}, {}, r"settings\.toml: unknown setting 'modle'; did you mean 'model'\?"),
         ("", {"SEXTANT_BACH": "1"}, {}, r"environment: unknown setting 'bach'; did you mean 'batch'\?"),
-        ("", {}, {"zebra": 1}, "argument: unknown setting 'zebra'; known settings: batch, catalog, device"),
+        ("", {}, {"zebra": 1}, "argument: unknown setting 'zebra'; known settings: actors, address, batch, catalog"),
         ("batch = 'many'", {}, {}, "setting 'batch' is 'many', but must be a whole number"),
         ("batch = true", {}, {}, "setting 'batch' is True, but must be a whole number"),
         ("batch = 2.5", {}, {}, "setting 'batch' is 2.5, but must be a whole number"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sextant import columns, exchange, gather, ingest, manifest
+from sextant import cluster, columns, exchange, gather, ingest, manifest
 from sextant.background import background_hash, background_prompts
 from sextant.edges import Edges
 from sextant.encoders import key_of
@@ -59,7 +59,7 @@ def add(
                 seen.add(item.name)
             yield item
 
-    run.run(noted(), total=total, progress=progress)
+    run.run(noted(), total=total, progress=progress, **_elsewhere(edges, run.encoder))
     missing = run.missing(ingest.folders(local), seen)
     if drop_missing:
         _drop_files(edges, missing)
@@ -73,7 +73,8 @@ def use(edges: Edges, model: str, *, prepare: Prepare, progress: Report | None) 
     encoder = edges.encoders.named(model)
     run = _ingest(edges, encoder)
     sources = [path if is_url(path) else os.path.normpath(edges.folder / path) for path in edges.located()]
-    run.run(ingest.walk(sources, edges.folder), total=len(sources), progress=progress)
+    spread = _elsewhere(edges, encoder)
+    run.run(ingest.walk(sources, edges.folder), total=len(sources), progress=progress, **spread)
     if run.vectors.exists():
         prepare(edges.ahead(encoder, model))
     edges.adopt(encoder, model)
@@ -97,6 +98,12 @@ def bring(
     return ingest.bring(
         edges.store, vectors, brought.names, brought.batches(), workers=edges.settings.workers, **scoring
     )
+
+
+def _elsewhere(edges: Edges, encoder: Encoder) -> dict[str, Any]:
+    """Who reads and encodes, where the settings ask for a cluster, and how each of them comes by the encoder."""
+    chosen = cluster.of(edges.settings)
+    return {} if chosen is None else {"spread": chosen.spread, "load": edges.encoders.recipe(encoder)}
 
 
 def _ingest(edges: Edges, encoder: Encoder) -> ingest.Ingest:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sextant.maths import logits as maths
 from sextant.maths.calibration import Calibration
 from sextant.maths.heads import Head
 from sextant.maths.rules import ACCEPTED, REJECTED, TENTATIVE, band
-from sextant.types import ColumnSummary, Floats, Inspection
+from sextant.types import ColumnSummary, Floats, Inspection, Spread
 from sextant.vectors import Column, Vectors
 from sextant.view import PERSON, View, is_stale
 from sextant.vocabulary import Attribute, Derived, Vocabulary, did_you_mean
@@ -56,7 +57,14 @@ def missing(vocabulary: Vocabulary, vectors: Vectors, codes: Sequence[str] | Non
 
 
 def put(
-    vectors: Vectors, attributes: Sequence[Attribute], texts: Texts, heads: Heads, scale: float, bias: float
+    vectors: Vectors,
+    attributes: Sequence[Attribute],
+    texts: Texts,
+    heads: Heads,
+    scale: float,
+    bias: float,
+    *,
+    spread: Spread | None = None,
 ) -> int:
     """Computes and writes the columns of these attributes, whole; returns the number of cells."""
     worded = [p for a in attributes if a.head is None for p in (*a.prompts, *a.negatives)]
@@ -76,7 +84,8 @@ def put(
         }
         for a in attributes
     }
-    return len(attributes) * vectors.put_columns(provenance, lambda rows: logits_by_code(rows, directions, scale, bias))
+    logits = partial(logits_by_code, directions=directions, scale=scale, bias=bias)
+    return len(attributes) * vectors.put_columns(provenance, logits, spread)
 
 
 def renew_background(vectors: Vectors, texts: Texts, scale: float, bias: float) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,12 @@ class Encoders:
             encoder = self.loader(spec, self.settings.device, precision)
             self._loaded[spec, precision] = encoder
         return self._loaded[spec, precision]
+
+
+    def recipe(self, encoder: Encoder) -> Callable[[], Encoder]:
+        """How another process loads an encoder that was loaded here, which a person has allowed by then."""
+        spec, precision = next(key for key, held in self._loaded.items() if held is encoder)
+        return partial(self.loader, spec, self.settings.device, precision)
 
 
 class Phrases:

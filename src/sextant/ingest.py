@@ -14,20 +14,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sextant.embedding import embed_file, encode, prepared
 from sextant.errors import ImageError
 from sextant.place import Bucket, Place, is_url, lies, read
 from sextant.settings import Settings
 from sextant.store import FILES, IMAGES, Store
-from sextant.types import AddReport, Encoder, Floats, ImageFacts, Progress, Skipped
+from sextant.types import AddReport, Encoder, Floats, ImageFacts, Lost, Progress, Skipped, Spread
 from sextant.vectors import LogitsOf, Vectors
 from sextant.walk import Candidate, Source, candidate, folders, is_gone, name_of, place_of, walk
 
@@ -36,6 +38,7 @@ __all__ = ["Candidate", "Ingest", "Source", "ahead", "bring", "embed_file", "fol
 MAX_BYTES = 1 << 30
 """A file larger than this is refused unread."""
 ROWS_A_FLUSH = 512
+FRAGMENT = 256  # files that a worker elsewhere is handed at a time
 NAMES_A_LOT = 64
 AHEAD_BATCHES = 2
 SECONDS_A_REPORT = 0.2
@@ -55,12 +58,16 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A file that was read. `pixels` is None where the image needs no encoding."""
+    """A file that was read. `pixels` is None where the image needs no encoding, or has a `row` already.
+
+    `row` is what the encoder made of it elsewhere: its vector (dim,), or the reason why there is none.
+    """
 
     file: Candidate
     id: str
     facts: ImageFacts | None = None
     pixels: Any = None
+    row: Floats | str | None = None
 
 
 # the pipeline
@@ -133,11 +140,18 @@ class Ingest:
         *,
         total: int = 0,
         progress: Callable[[Progress], None] | None = None,
+        spread: Spread | None = None,
+        load: Callable[[], Encoder] | None = None,
     ) -> None:
-        """Reads, encodes and writes everything that is new; `tally` holds the counts afterwards."""
+        """Reads, encodes and writes everything that is new; `tally` holds the counts afterwards.
+
+        With `spread` other processes read and encode, each with an encoder that `load` gives it; all else is the same.
+        """
         started = reported = time.monotonic()
         window = AHEAD_BATCHES * self.settings.batch + self.settings.workers
-        for item in ahead(candidates, self._read, workers=self.settings.workers, window=window):
+        here = spread is None or load is None
+        items = ahead(candidates, self._read, workers=self.settings.workers, window=window) if here else None
+        for item in items or self._elsewhere(candidates, spread, load):
             self.tally.done += 1
             self._take(item)
             if len(self._batch) >= self.settings.batch:
@@ -158,24 +172,47 @@ class Ingest:
 
     def _read(self, item: Candidate | Skipped) -> _Read | Skipped:
         """In a thread: the file's bytes to an id and, where needed, pixels."""
-        from sextant import images  # brings Pillow, which a query has no need of
-
         if isinstance(item, Skipped):
             return item
+        return self._unchanged(item) or _read_one(item, self.encoder, self._complete)
+
+    def _unchanged(self, item: Candidate) -> _Read | None:
+        """A file that need not be read, by its size and time of change."""
         known = self.files.get(item.name)
         if known and (known.bytes, known.mtime_ns) == (item.bytes, item.mtime_ns) and self._complete(known.id):
             return _Read(item, known.id)
-        try:
-            data = _bytes_of(item)
-            image_id = images.identify(data)
-            if self._complete(image_id):
-                return _Read(item, image_id)
-            pixels, facts = prepared(data, self.encoder)
-            return _Read(item, image_id, facts, pixels)
-        except ImageError as error:
-            return Skipped(item.name, str(error))
-        except MemoryError:
-            return Skipped(item.name, "too large for this machine's memory")
+        return None
+
+    def _elsewhere(
+        self, candidates: Iterable[Candidate | Skipped], spread: Spread | None, load: Callable[[], Encoder] | None
+    ) -> Iterator[_Read | Skipped]:
+        """What other processes make of the candidates that are new, in order, a fragment of them at a time.
+
+        A fragment that ended its worker too often is tried again file by file, so that only the culprit is left out.
+        """
+        if spread is None or load is None:
+            return
+        new: list[Candidate] = []
+        for item in candidates:
+            known = item if isinstance(item, Skipped) else self._unchanged(item)
+            if known is None:
+                new.append(item)  # type: ignore[arg-type]
+            else:
+                yield known
+        complete = np.array(sorted(self.have_vector & self.have_facts), "S32")
+        make = partial(worker, load, self.settings, complete)
+        parts = [new[i : i + FRAGMENT] for i in range(0, len(new), FRAGMENT)]
+        lost: list[Candidate] = []
+        for part, found in zip(parts, spread(make, parts), strict=True):
+            if isinstance(found, Lost):
+                lost += part
+            else:
+                yield from found
+        for item, found in zip(lost, spread(make, [[i] for i in lost], alone=True) if lost else (), strict=True):
+            if isinstance(found, Lost):
+                yield Skipped(item.name, f"the worker that read it died each time, {found.times} times")
+            else:
+                yield from found
 
     def _complete(self, image_id: str) -> bool:
         return image_id in self.have_vector and image_id in self.have_facts
@@ -183,7 +220,12 @@ class Ingest:
     def _take(self, item: _Read | Skipped) -> None:
         if isinstance(item, Skipped):
             self.tally.skipped.append(item)
-        elif item.pixels is None or self._complete(item.id):
+        elif isinstance(item.row, str):
+            self.tally.skipped.append(Skipped(item.file.name, item.row))
+        elif self._complete(item.id) or (item.pixels is None and item.row is None):
+            self._remember(item)
+        elif item.row is not None:
+            self._keep(item, item.row)
             self._remember(item)
         else:
             self._batch.append(item)
@@ -197,11 +239,14 @@ class Ingest:
                 self.tally.skipped += [Skipped(i.file.name, row) for i in copies]
                 batch = [i for i in batch if i.id != item.id]
                 continue
-            self._encoded.append(([item.id], row[None, :]))
-            self._rows_of(item)
-            self.tally.encoded += 1
+            self._keep(item, row)
         for item in batch:
             self._remember(item)
+
+    def _keep(self, item: _Read, row: Floats) -> None:
+        self._encoded.append(([item.id], row[None, :]))
+        self._rows_of(item)
+        self.tally.encoded += 1
 
     def _rows_of(self, item: _Read) -> None:
         if item.id not in self.have_facts and item.facts is not None:
@@ -286,6 +331,60 @@ class Ingest:
             seconds=seconds,
             dropped=dropped,
         )
+
+
+def worker(
+    load: Callable[[], Encoder], settings: Settings, complete: NDArray[np.bytes_]
+) -> Callable[[Sequence[Candidate]], list[_Read | Skipped]]:
+    """In another process: what reads and encodes one fragment of files. `complete` are sorted ids that need nothing."""
+    encoder = load()
+
+    def is_complete(image: str) -> bool:
+        place = int(np.searchsorted(complete, image.encode()))
+        return place < len(complete) and bool(complete[place] == image.encode())
+
+    def work(files: Sequence[Candidate]) -> list[_Read | Skipped]:
+        window = AHEAD_BATCHES * settings.batch + settings.workers
+        out: list[_Read | Skipped] = []
+        waiting: dict[str, list[int]] = {}  # by id, the places in `out`; a copy is encoded once
+        for item in ahead(files, lambda f: _read_one(f, encoder, is_complete), workers=settings.workers, window=window):
+            if isinstance(item, _Read) and item.pixels is not None:
+                waiting.setdefault(item.id, []).append(len(out))
+            out.append(item)
+            if sum(map(len, waiting.values())) >= settings.batch:
+                _encode_waiting(out, waiting, encoder)
+        _encode_waiting(out, waiting, encoder)
+        return out
+
+    return work
+
+
+def _encode_waiting(out: list[_Read | Skipped], waiting: dict[str, list[int]], encoder: Encoder) -> None:
+    """Gives a batch of what was read its rows, in place of its pixels."""
+    first: list[Any] = [out[places[0]] for places in waiting.values()]
+    for places, row in zip(waiting.values(), encode(encoder, [item.pixels for item in first]), strict=True):
+        for place in places:
+            item = out[place]
+            if isinstance(item, _Read):
+                out[place] = replace(item, pixels=None, row=row)
+    waiting.clear()
+
+
+def _read_one(item: Candidate, encoder: Encoder, complete: Callable[[str], bool]) -> _Read | Skipped:
+    """In a thread: a file's bytes to an id and, where the image is not complete, pixels and facts."""
+    from sextant import images  # brings Pillow, which a query has no need of
+
+    try:
+        data = _bytes_of(item)
+        image = images.identify(data)
+        if complete(image):
+            return _Read(item, image)
+        pixels, facts = prepared(data, encoder)
+        return _Read(item, image, facts, pixels)
+    except ImageError as error:
+        return Skipped(item.name, str(error))
+    except MemoryError:
+        return Skipped(item.name, "too large for this machine's memory")
 
 
 def bring(

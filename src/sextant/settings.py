@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from sextant.errors import UsageError
-from sextant.types import Device, Precision
+from sextant.types import Device, Engine, Precision
 
 NO_SETTINGS = frozenset({"collection", "debug", "home"})
 """Variables `SEXTANT_*` that the command line reads for itself."""
@@ -39,6 +39,12 @@ class Settings:
     """Decoding threads; 0 means one a processor."""
     batch: int = 16
     """Images in one call of the encoder."""
+    engine: Engine = "local"
+    """Where `add`, `tag`, `evaluate` and `finetune` work: here, or spread over a Ray cluster."""
+    address: str = ""
+    """Of the Ray cluster, such as `auto` or `ray://head:10001`; empty starts one on this machine."""
+    actors: int = 0
+    """Workers in the cluster; 0 means as many as it has processors for."""
     flush_seconds: float = 5.0
     """Finished images are written at least this often, in seconds."""
     memory_mb: int = 1024
@@ -108,7 +114,7 @@ def _convert(key: str, value: Any, kind: Any, source: str) -> Any:
     number = None if kind is str else _number(value, kind)
     if number is None:
         raise UsageError(f"{source}: setting '{key}' is {value!r}, but must be {_WORDS[kind]}")
-    if number < (0 if key == "threads" else 1e-9):
+    if number < (0 if key in ("threads", "actors") else 1e-9):
         raise UsageError(f"{source}: setting '{key}' is {value!r}, but must be positive")
     return number
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sextant import columns, prior
+from sextant import cluster, columns, prior
 from sextant.edges import Edges
 from sextant.types import TagReport
 from sextant.view import is_stale, reads_another_background
@@ -37,7 +37,9 @@ def tag(
             todo, rows = columns.missing(chosen, vectors, codes) if vectors.exists() else [], len(vectors)
             renewed = vectors.exists() and columns.renew_background(vectors, edges.phrases(), *edges.scale)
             if todo:
-                columns.put(vectors, todo, edges.phrases(), edges.head, *edges.scale)
+                chosen_cluster = cluster.of(edges.settings)
+                spread = chosen_cluster.spread if chosen_cluster else None
+                columns.put(vectors, todo, edges.phrases(), edges.head, *edges.scale, spread=spread)
             _calibrate(edges, chosen, codes, center, scale)
             edges.catalog.put_vocabulary(chosen.name, chosen.text)
             if renewed:

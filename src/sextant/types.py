@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Band = Literal["accepted", "tentative", "rejected", "unknown"]
 Device = Literal["auto", "cpu", "cuda"]
+Engine = Literal["local", "ray"]
+"""Where work over many images is done: in this process, or spread over a Ray cluster."""
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 
@@ -67,6 +69,17 @@ class Skipped:
 
     path: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A part of the work that ended its worker so many times that it was given up."""
+
+    times: int
+
+
+Spread = Callable[..., Iterator[Any]]
+"""`spread(make, items, alone=False)`: the results of items, in order, by workers that `make` made; or `Lost`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sextant import tables
+from sextant.errors import CollectionError
 from sextant.place import Place
-from sextant.types import Floats
+from sextant.types import Floats, Lost, Spread
 
 FIXED = ("id", "vector", "background")  # columns of a vectors table that are no attribute
 NEW, OLD = "$new", "$old"  # marks of a column while it is swapped; no attribute code can contain them
 ROWS_A_BATCH = 8192
+ROWS_A_PART = 65_536  # what a worker elsewhere computes at a time
 SCATTERED = 50  # reading one row by its place costs about as much as reading so many one after another
 
 Provenance = Mapping[str, Any]
@@ -204,16 +207,22 @@ class Vectors:
             self._keys.append(pa.Table.from_arrays(arrays, schema=schema))
             return int(fresh.sum())
 
-    def put_columns(self, columns: Mapping[str, Provenance], logits: Callable[[Floats], Mapping[str, Floats]]) -> int:
+    def put_columns(
+        self,
+        columns: Mapping[str, Provenance],
+        logits: Callable[[Floats], Mapping[str, Floats]],
+        spread: Spread | None = None,
+    ) -> int:
         """Writes whole columns, new or in place of old ones; returns the number of rows of each.
 
         `logits(vectors (n, dim))` gives every column's logits for a batch of rows; vectors are streamed, never all in
-        memory. Readers see the old columns or the new ones, nothing between.
+        memory. Readers see the old columns or the new ones, nothing between. With `spread` other processes read the
+        vectors and compute, a few rows each; they have to reach the table by the same name.
         """
         if not columns:
             return 0
         with self._lock():
-            return self._replace({code: _encode(provenance) for code, provenance in columns.items()}, logits)
+            return self._replace({c: _encode(provenance) for c, provenance in columns.items()}, logits, spread)
 
     def put_background(self, values: Callable[[Floats], Floats], metadata: Mapping[str, str]) -> None:
         """Writes the background of every row anew, as one column, and what the table says of itself."""
@@ -223,7 +232,10 @@ class Vectors:
                 tables.opened(self.path).update_schema_metadata(dict(metadata))
 
     def _replace(
-        self, columns: Mapping[str, Mapping[str, str]], values: Callable[[Floats], Mapping[str, Floats]]
+        self,
+        columns: Mapping[str, Mapping[str, str]],
+        values: Callable[[Floats], Mapping[str, Floats]],
+        spread: Spread | None = None,
     ) -> int:
         """Columns by name with their field's metadata: written beside those there are, then swapped in one commit."""
         self.tidy()
@@ -232,8 +244,8 @@ class Vectors:
         names, version = list(columns), dataset.version
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for rows in self._stream(version):
-                found = values(rows)
+            here = map(values, self._stream(version))
+            for found in self._afar(version, values, spread) if spread else here:
                 yield pa.record_batch([pa.array(found[n], pa.float32()) for n in names], schema=schema)
 
         replaced = [n for n in names if n in dataset.schema.names]
@@ -251,6 +263,21 @@ class Vectors:
             if batch.num_rows:
                 yield _rows(batch["vector"])
 
+    def _afar(
+        self, version: int, values: Callable[[Floats], Mapping[str, Floats]], spread: Spread
+    ) -> Iterator[Mapping[str, Floats]]:
+        """`values` of the rows of one version in their order, computed by other processes."""
+        fragments = tables.opened(self.path, version).get_fragments()
+        counts = [(f.fragment_id, f.count_rows()) for f in fragments]
+        parts = [(n, start) for n, rows in counts for start in range(0, rows, ROWS_A_PART)]
+        for part, found in zip(parts, spread(partial(_reader, self.path, version, values), parts), strict=True):
+            if isinstance(found, Lost):
+                raise CollectionError(
+                    f"{self.path}: the worker that computed rows from {part[1]:,} of fragment {part[0]} died each "
+                    f"time, {found.times} times. No column was changed; use --engine local, or workers with more memory"
+                )
+            yield found
+
     def drop(self, codes: Iterable[str]) -> None:
         """Removes columns; the vectors stay."""
         with self._lock():
@@ -264,6 +291,21 @@ class Vectors:
         """Removes what a killed writer left of a column that it was swapping."""
         if self.exists():
             self.drop([n for n in self._schema().names if "$" in n])
+
+
+def _reader(
+    path: Place, version: int, values: Callable[[Floats], Mapping[str, Floats]]
+) -> Callable[[tuple[int, int]], Mapping[str, Floats]]:
+    """In another process: what reads some rows of a fragment and computes their values."""
+    dataset = tables.opened(path, version)
+
+    def work(part: tuple[int, int]) -> Mapping[str, Floats]:
+        with tables.reading(path):
+            fragment = dataset.get_fragment(part[0])
+            rows = fragment.to_table(columns=["vector"], offset=part[1], limit=ROWS_A_PART)["vector"]
+        return values(np.concatenate([_rows(chunk) for chunk in rows.chunks]))
+
+    return work
 
 
 def _columns(schema: pa.Schema) -> dict[str, Column]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sextant import output
-from sextant.cli.invocation import Invocation, json_option, verb
+from sextant.cli.invocation import Invocation, engine_options, json_option, verb
 from sextant.cli.progress import reporting
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ MOST_SHOWN = 20
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the encoder runs.")
 @click.option("--threads", type=click.IntRange(min=0), metavar="N", help="Decoding threads; 0 is one a processor.")
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Images in one call of the encoder.")
+@engine_options
 @click.option("--drop-missing", is_flag=True, help="Remove images whose files are gone.")
 @json_option
 def add(

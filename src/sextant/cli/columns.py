@@ -10,7 +10,7 @@ import click
 
 from sextant import output
 from sextant.cli import drawing
-from sextant.cli.invocation import Invocation, json_option, rows_options, verb
+from sextant.cli.invocation import Invocation, engine_options, json_option, rows_options, verb
 from sextant.output import Cell, Heading
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def separated(_: click.Context, __: click.Parameter, value: str | None) -> tuple
 @click.option("--dry-run", is_flag=True, help="Say what would be computed, and write nothing.")
 @click.option("--center", type=float, metavar="X", help="The logit of confidence 0.5, where nothing better is known.")
 @click.option("--scale", type=click.FloatRange(min=0, min_open=True), metavar="Y", help="How slowly it rises there.")
+@engine_options
 @json_option
 def tag(
     run: Invocation,

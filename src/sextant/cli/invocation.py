@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -27,12 +27,13 @@ class Invocation:
     form: Form = "table"
     print0: bool = False
     absolute: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def collection(self, *, create: bool = False, **settings: Any) -> Collection:
         """The collection that -C or SEXTANT_COLLECTION names, or the nearest at or above the current folder."""
         from sextant.collection import open_collection
 
-        return open_collection(self.place, create=create, **settings)
+        return open_collection(self.place, create=create, **self.settings, **settings)
 
     @property
     def place(self) -> str | None:
@@ -90,6 +91,24 @@ def collection_option(command: F) -> F:
         help="The collection: the folder that holds .sextant/, or s3://bucket/prefix. Default: SEXTANT_COLLECTION, "
         "else the nearest.",
     )(command)
+
+
+def engine_options(command: F) -> F:
+    """`--engine`, `--address` and `--actors`, which are settings of the collection."""
+
+    def kept(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+        if value is not None and option.name:
+            ctx.ensure_object(Invocation).settings[option.name] = value
+
+    how: dict[str, Any] = {"expose_value": False, "callback": kept}
+    for option in (
+        click.option("--actors", metavar="N", type=click.IntRange(min=0), **how, help="Workers on Ray; 0 is as many as "
+                     "there are processors for."),
+        click.option("--address", metavar="URL", **how, help="The Ray cluster. Default: one on this machine."),
+        click.option("--engine", type=click.Choice(["local", "ray"]), **how, help="Work here, or on a Ray cluster."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 def _form(form: Form) -> Callable[[click.Context, click.Parameter, bool], None]:

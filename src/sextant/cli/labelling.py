@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sextant import output
-from sextant.cli.invocation import Command, Invocation, json_option, paths_options, rows_options, verb
+from sextant.cli.invocation import Command, Invocation, engine_options, json_option, paths_options, rows_options, verb
 from sextant.cli.words import WORDS
 from sextant.errors import UsageError
 from sextant.output import Cell, Heading
@@ -318,6 +318,7 @@ EVALUATED = (
 @click.option("--k", type=click.IntRange(min=1), metavar="N", help="With --golden: how many hits count.")
 @click.option("--baseline", metavar="FILE", type=click.Path(), help="With --golden: figures not to fall below.")
 @click.option("--write-baseline", "write", metavar="FILE", type=click.Path(), help="With --golden: keep the figures.")
+@engine_options
 @rows_options
 def evaluate(run: Invocation, codes: tuple[str, ...], truth: str | None, golden: str | None, **asked: Any) -> int:
     """Measure how far confidences, or the search, can be believed.

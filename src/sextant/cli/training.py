@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sextant import output
-from sextant.cli.invocation import Invocation, json_option, verb
+from sextant.cli.invocation import Invocation, engine_options, json_option, verb
 from sextant.cli.progress import reporting
 from sextant.output import Cell, Heading
 from sextant.paths import expanded
@@ -48,6 +48,7 @@ RECIPES = click.Choice(["quick", "full", "probe", "reference"])
 @click.option("--until", metavar="STEP", help="Stop after a step, such as gate or clusters.")
 @click.option("--ablate", is_flag=True, help="Train again with each decision turned round, and compare.")
 @click.option("--install", is_flag=True, help="Let the collection use the encoder, and show what that changes.")
+@engine_options
 @json_option
 def finetune(run: Invocation, dataset: str | None, install: bool, **options: Any) -> int:
     """Train an encoder on labelled pictures.
