@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from fakes import FakeEncoder, attributes, many, opened, vocabulary
@@ -56,6 +57,20 @@ def test_fewer_than_twenty_images_have_no_prior(tmp_path: Path) -> None:
     assert not prior.Unlabelled(photos).known
     assert kinds(photos) == {"red": "fixed", "green": "fixed"}
     assert [s.state for s in photos.columns()] == ["uncalibrated", "uncalibrated"]
+
+
+def test_a_search_answers_though_most_of_the_images_have_no_file_any_more(tmp_path: Path) -> None:
+    photos = tagged(tmp_path, 30)
+    for path in sorted((tmp_path / "p").iterdir())[5:]:
+        path.unlink()
+    photos.store.put_files(  # as `add` notes them, and as a killed one leaves them: vectors without a path
+        photos.store.files().slice(5).set_column(1, "id", pa.nulls(25, pa.string()))
+    )
+    assert len(photos.view()) == 5
+    assert photos.search("red").state == "uncalibrated"
+    assert len(photos.query("width > 0")) == 5
+    photos.tag(vocabulary(tmp_path, attributes("blue")))
+    assert kinds(photos)["blue"] in ("prior", "fixed")
 
 
 def test_a_center_of_ones_own_comes_first(tmp_path: Path) -> None:

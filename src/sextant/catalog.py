@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 
 from sextant import fulltext
 from sextant.curations import Curations
-from sextant.database import POSTGRES, now, parsed
+from sextant.database import POSTGRES, NoRoom, now, parsed
 from sextant.events import THUMB, Events
 from sextant.learned import Learned
 from sextant.memory import Memory
@@ -145,7 +146,7 @@ class Catalog(Memory, Curations, Events, Learned):
         rows = [{"encoder": encoder, "text": text, "vector": vector} for text, vector in vectors.items()]
         if self.read_only or not rows:
             return
-        with self._writing_at_once(patiently=True) as connection:
+        with suppress(NoRoom), self._writing_at_once(patiently=True) as connection:
             connection.execute(self._insert(texts).on_conflict_do_nothing(), rows)
 
     def texts(self, encoder: str, wanted: Sequence[str]) -> dict[str, bytes]:
@@ -208,7 +209,7 @@ class Catalog(Memory, Curations, Events, Learned):
         """Keeps the level (a JSON value) that free queries are judged by, for one list of background prompts."""
         if self.read_only:  # a cache
             return
-        with self._writing() as connection:
+        with suppress(NoRoom), self._writing() as connection:
             connection.execute(levels.delete().where(levels.c.encoder == encoder))
             row = {"encoder": encoder, "background_hash": background_hash, "level": json.dumps(level), "at": now()}
             connection.execute(levels.insert().values(**row))

@@ -31,8 +31,10 @@ _WRITERS = 0x53455854414E54  # the number of the lock that writers of a PostgreS
 REMEDIES = {
     "locked": "another program holds it: close that, then run the same command again",
     "full": "make room on the disk, then run the same command again",
-    "readonly": "allow writing to the collection's folder, or work on a copy",
-    "unable to open": "allow writing to the collection's folder once, or work on a copy",
+    "disk I/O error": "make room on the disk, and see whether it works; then run the same command again",
+    "readonly": "allow writing to the collection's folder or make room on its disk, or work on a copy",
+    "unable to open": "allow writing to the collection's folder once, or work on a copy; if there are many files open, "
+    "allow more (ulimit -n)",
     "no such module": "run it with a Python whose SQLite has full-text search (FTS5)",
     "not a database": "restore it from a backup",
     "malformed": "restore it from a backup",
@@ -43,10 +45,16 @@ REMEDIES = {
     "no password supplied": "set PGPASSWORD, keep the password in ~/.pgpass, or set SEXTANT_CATALOG to the whole URL",
     "does not exist": "create it (createdb NAME), or correct the URL",
 }
+FULL = ("disk is full", "disk I/O error")
+"""SQLite on a full disk; the second where there is no room for the file by which its users find each other."""
 GONE = (
     "the server is away. What was acknowledged is kept and nothing is half-written: start it, or wait until it is "
     "back, then run the same command again"
 )
+
+
+class NoRoom(CollectionError):
+    """The disk that a database is on is full, or fails."""
 
 
 class Database:
@@ -63,6 +71,17 @@ class Database:
             raise MissingExtra("a catalog on PostgreSQL", "postgres") from error
         except sa.exc.ArgumentError as error:
             raise CollectionError(f"the catalog's URL cannot be used: {error}") from error
+        try:
+            self._open()
+        except NoRoom:
+            frozen = _frozen(given)
+            if frozen is None:
+                raise
+            self._engine.dispose()
+            self._engine, self.read_only = _engine(frozen), True
+            self._open()
+
+    def _open(self) -> None:
         with self._saying("cannot be opened"):
             _patiently(self._engine, self.url)
             if self._engine.dialect.name == "postgresql":
@@ -139,7 +158,8 @@ class Database:
             remedy = next((f"; {help_}" for word, help_ in REMEDIES.items() if word in why), "")
             if not remedy and (error.connection_invalidated or _is_away(why)):
                 remedy = f"; {GONE}"
-            raise CollectionError(f"{self.url}: the catalog {what}: {why}{remedy}") from error
+            kind = NoRoom if any(word in why for word in FULL) else CollectionError
+            raise kind(f"{self.url}: the catalog {what}: {why}{remedy}") from error
         except UnicodeEncodeError as error:
             raise UsageError(f"{error.object!r} is not valid text: it cannot be written as UTF-8") from error
 
@@ -234,10 +254,24 @@ def _readable(url: URL) -> URL:
         os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
     ):
         return url
-    query = {"mode": "ro", "uri": "true"}
     if not file.with_name(file.name + "-wal").exists():  # nobody is writing, and SQLite need not ask anybody
-        query["immutable"] = "1"
-    return URL.create("sqlite", database=f"file:{quote(str(file.resolve()))}", query=query)
+        return _only_read(file, immutable="1")
+    return _only_read(file)
+
+
+def _frozen(url: URL) -> URL | None:
+    """The same database as it lies there, for a disk on which nothing can be written; None while others write."""
+    file = Path(url.database or "")
+    waiting = file.with_name(file.name + "-wal")
+    if url.get_backend_name() != "sqlite" or not file.is_file() or (waiting.exists() and waiting.stat().st_size):
+        return None
+    return _only_read(file, immutable="1")
+
+
+def _only_read(file: Path, **query: str) -> URL:
+    return URL.create(
+        "sqlite", database=f"file:{quote(str(file.resolve()))}", query={"mode": "ro", "uri": "true", **query}
+    )
 
 
 def _engine(url: URL) -> Engine:

@@ -58,10 +58,16 @@ class Unlabelled:
             self.level = self.card.level
 
     def curve(self, logits: ArrayLike, background: ArrayLike) -> Calibration:
-        """The curve of a column from its logits (n,) and the images' background (n,)."""
+        """The curve of a column from its logits (n,) and the images' background (n,); `fixed` where there are too few.
+
+        There can be fewer than the table has: files went, or an `add` has written vectors and no paths yet.
+        """
         if not self.known:
             return curves.fixed()
-        found = self._mixture.prior(logits, background, self.card, self.level)
+        try:
+            found = self._mixture.prior(logits, background, self.card, self.level)
+        except self._mixture.TooFew:
+            return curves.fixed()
         if not found.params.get("lambda"):
             return found
         return Calibration(found.kind, {**found.params, "background": self._read})

@@ -27,6 +27,10 @@ COMPACT_ABOVE = 64  # fragments; below it reading is not slowed enough to be wor
 KEPT = timedelta(hours=1)  # how long an old version stays for whoever is still reading it
 TRIES = 5
 
+ALLOW = "Allow reading and writing in the collection's folder, then run the same command again"
+COPY = "If the folder was copied, copy it again; what models computed can also be deleted and added anew"
+ROOM = "If the disk is full or read-only, make room or allow writing, then run the same command again"
+
 R = TypeVar("R")
 
 
@@ -53,6 +57,8 @@ def moment(path: Place) -> tuple[tuple[str, int], ...]:
         return tuple((name, os.stat(path / "_versions" / name).st_mtime_ns) for name in ends)  # noqa: PTH116
     except FileNotFoundError:  # no table yet, or a vacuum that takes a version away at this moment
         return ()
+    except OSError as error:
+        raise CollectionError(f"{path}: cannot be read: {error.strerror or error}. {_remedy(error, ALLOW)}") from error
 
 
 def opened(path: Place, version: int | None = None) -> Any:
@@ -68,10 +74,11 @@ def reading(path: Place) -> Iterator[None]:
     """Says in a person's words what went wrong with a read."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError) as error:
+    except BaseException as error:
+        if not _is_ours_to_say(error):
+            raise
         kind = Vanished if "not found" in str(error).lower() else CollectionError
-        local = "If the folder was copied, copy it again; what models computed can also be deleted and added anew"
-        remedy = place.REMEDY if isinstance(path, Bucket) else local
+        remedy = place.REMEDY if isinstance(path, Bucket) else _remedy(error, COPY)
         raise kind(f"{path}: cannot be read: {_plain(error)}. {remedy}") from error
 
 
@@ -80,10 +87,25 @@ def writing(path: Place) -> Iterator[None]:
     """Says in a person's words what went wrong with a write; a write that failed has changed nothing."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError) as error:
-        local = "If the disk is full or read-only, make room or allow writing, then run the same command again"
-        remedy = f"It is as it was before. {place.REMEDY if isinstance(path, Bucket) else local}"
+    except BaseException as error:
+        if not _is_ours_to_say(error):
+            raise
+        remedy = f"It is as it was before. {place.REMEDY if isinstance(path, Bucket) else _remedy(error, ROOM)}"
         raise CollectionError(f"{path}: could not be written: {_plain(error)}. {remedy}") from error
+
+
+def _is_ours_to_say(error: BaseException) -> bool:
+    """Whether it came from Lance or the system; a panic of Lance's is no Exception."""
+    return isinstance(error, (OSError, ValueError, RuntimeError)) or type(error).__name__ == "PanicException"
+
+
+def _remedy(error: BaseException, usual: str) -> str:
+    text = str(error)
+    if "Too many open files" in text or "TooManyOpenFiles" in text:
+        return "Allow more open files (ulimit -n) or close what has many open, then run the same command again"
+    if "ermission denied" in text:
+        return ALLOW
+    return usual
 
 
 def steadily(read: Callable[[], R]) -> R:
@@ -199,7 +221,7 @@ def vacuum(path: Place) -> None:
             opened(path).cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
 
 
-def _plain(error: Exception) -> str:
+def _plain(error: BaseException) -> str:
     """Lance's message without the places in its own source that it ends with."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.split(", /")[0].split("\n")[0].strip().rstrip(".")

@@ -35,6 +35,10 @@ NEGLIGIBLE = 1e-7  # weight of a level that no longer moves a confidence
 LEVEL_STEPS = np.linspace(-3.0, 3.0, 31)  # of the prior spread of an attribute's level
 
 
+class TooFew(UsageError):
+    """There are too few images for a prior."""
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """How an encoder answers phrases that mean nothing to a collection, from its background logits.
@@ -156,7 +160,7 @@ def prior(
         values = values - card.weight * np.asarray(background)[thin]
     values = values[np.isfinite(values)]
     if len(values) < LEAST_IMAGES:
-        raise UsageError(f"a prior needs at least {LEAST_IMAGES} images with a logit, not {len(values)}")
+        raise TooFew(f"a prior needs at least {LEAST_IMAGES} images with a logit, not {len(values)}")
     expected = level.center + card.shift * level.spread if reference is None else reference
     curve, prevalence, shift = _posterior((values - expected) / level.spread, card)
     return Calibration(
@@ -180,7 +184,7 @@ def _native(logits: Doubles, card: Prior) -> Calibration:
     slope, offset = card.native or (1.0, 0.0)
     usable = logits[np.isfinite(logits)]
     if len(usable) < LEAST_IMAGES:
-        raise UsageError(f"a prior needs at least {LEAST_IMAGES} images with a logit, not {len(usable)}")
+        raise TooFew(f"a prior needs at least {LEAST_IMAGES} images with a logit, not {len(usable)}")
     return Calibration(
         "native",
         {
