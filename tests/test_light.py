@@ -62,6 +62,22 @@ def test_an_export_brings_no_encoder(folder: Path) -> None:
     assert imported_by(run, str(folder)) == {"lance", "yaml"}
 
 
+def test_a_verb_leaves_pandas_alone_and_a_frame_can_still_be_made(folder: Path) -> None:
+    pytest.importorskip("pandas")
+    program = """
+import contextlib, sys
+from sextant.cli import cli
+with contextlib.suppress(SystemExit):
+    cli(["query", "red >= 0", "-C", sys.argv[1]])
+assert "lance" in sys.modules and "pandas" not in sys.modules
+import sextant
+print(list(sextant.open(sys.argv[1]).query("red >= 0").to_pandas().columns)[:2])
+"""
+    command = [sys.executable, "-c", program, str(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "['id', 'path']"
+
+
 def test_the_names_of_the_package_are_all_there() -> None:
     import sextant
 

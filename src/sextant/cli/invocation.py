@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ class Invocation:
 
     def collection(self, *, create: bool = False, **settings: Any) -> Collection:
         """The collection that -C or SEXTANT_COLLECTION names, or the nearest at or above the current folder."""
+        _spare_pandas()
         from sextant.collection import open_collection
 
         return open_collection(self.place, create=create, **self.settings, **settings)
@@ -48,6 +50,30 @@ class Invocation:
         if self.form not in ("table", form):
             raise UsageError(f"--{self.form} and --{form} exclude each other")
         self.form = form
+
+
+class _NoPandas:
+    """An import hook for which there is no pandas."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _spare_pandas() -> None:
+    """Lets pyarrow look for pandas once and find none: it would load it with its first value, for 0.3 s of no use.
+
+    A frame that is asked for later is still made: pyarrow looks again. In Python, where frames may come in, it is left.
+    """
+    if "pyarrow" not in sys.modules and "pandas" not in sys.modules:
+        hook = _NoPandas()
+        sys.meta_path.insert(0, hook)  # type: ignore[arg-type]
+        try:
+            import pyarrow
+
+            pyarrow.scalar(0)
+        finally:
+            sys.meta_path.remove(hook)  # type: ignore[arg-type]
 
 
 class Command(click.Command):
