@@ -33,17 +33,17 @@ class Recipe:
     gate: float = 0.0
     gate_stops: bool = True
     per_class: int = 0
-    augment: float = 1.0
+    augment: float = 0.6
     clusters: bool = True
     hard_share: float = 0.5
     replacement: bool = False
     batch: int = 64
-    heads_batch: int = 512
+    heads_batch: int = 256
     class_aware: bool = True
     texts: Texts = "classes"
     smoothing: float = 0.1
     scale: Scale = "kept"
-    heads_epochs: int = 20
+    heads_epochs: int = 40
     heads_rate: float = 4e-3
     heads_blocks: int = 0
     projection: bool = True
@@ -53,7 +53,7 @@ class Recipe:
     text_rate: float = 1e-4
     keep: float = 1.0
     agree: float = 0.1
-    doubt: float = 1.0
+    doubt: float = 0.25
     beside: int = 24
     weight_decay: float = 0.02
     betas: tuple[float, float] = (0.9, 0.98)
@@ -85,8 +85,8 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "quick": Recipe("quick", heads_epochs=40),
-    "full": Recipe("full", heads_epochs=25, blocks_epochs=12, blocks=4, blocks_rate=4e-4, text_rate=4e-4),
+    "quick": Recipe("quick", heads_epochs=60),
+    "full": Recipe("full", blocks_epochs=16, blocks=4, blocks_rate=7e-4, text_rate=7e-4),
     "probe": Recipe("probe", probe=True, heads_epochs=0),
     # Rates of 5e-6 and a tenth of it suit a network of 150 million weights; on mini, of a million, they move nothing.
     # Here the default rates stand in their place, the second stage at a tenth, and the rest is as it was.
@@ -94,6 +94,7 @@ RECIPES: Mapping[str, Recipe] = {
         "reference",
         gate=0.05,
         gate_stops=False,
+        augment=1.0,
         per_class=280,
         batch=16,
         heads_batch=16,

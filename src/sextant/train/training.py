@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sextant.train.fit import Fitting, Material
     from sextant.train.pair import Pair
 
-KEPT, HELD, DOUBTED = 1600, 800, 600
+KEPT, HELD, DOUBTED = 2400, 1600, 600
 TOP_SHARE = 0.1
 
 
