@@ -4,11 +4,11 @@
     python benchmarks/faults.py --write                # and the table into docs/reliability.md
     python benchmarks/faults.py Add Tag --kills 20     # some verbs, so many kills each
     python benchmarks/faults.py Add --seed 7
-    python benchmarks/faults.py Add Tag --keep FILE    # also keeps the figures; the table has all that FILE has
+    python benchmarks/faults.py Add --keep FOLDER      # keeps what it found, goes on from it; the table has all of it
 
 A process that has everything imported forks a worker for each kill; the worker does the verb's real work on a real
-collection, and writes down what was acknowledged after each call that returned. When it is killed, at a moment drawn
-evenly over the time that an undisturbed run takes, this holds of what it left:
+collection, and writes down what was acknowledged after each call that returned. It is killed at a moment that is drawn
+evenly over the processor's time that an undisturbed run takes. Then this holds of what it left:
 
 - the collection opens; info, query, columns and search answer; the catalog is whole; nothing is there twice, no path
   is without its image, no column by halves;
@@ -53,6 +53,7 @@ class Outcome:
     """What a campaign over one verb came to."""
 
     kills: int = 0
+    rounds: int = 0
     silent: int = 0
     told: int = 0
     lost: list[str] = field(default_factory=list)
@@ -65,11 +66,11 @@ class Campaign:
 
     def __init__(self, name: str, forker: Forker, scratch: Path, seed: int) -> None:
         self.name, self.forker, self.scratch = name, forker, scratch
-        self.work, self.random = WORKS[name](), random.Random(f"{name} {seed}")
+        self.work, self.seed = WORKS[name](), seed
         self.template = scratch / "template" / "c"
         self.template.mkdir(parents=True)
         self.work.prepare(self.template)
-        self.found = Outcome()
+        self.found, self.random = Outcome(), random.Random()
         undisturbed = self.copy("undisturbed")
         self.seconds = self.undisturbed(undisturbed)
         self.wanted = self.rows(undisturbed)
@@ -83,21 +84,24 @@ class Campaign:
     def undisturbed(self, folder: Path) -> float:
         if isinstance(self.work, Served):
             asked = Asking(folder, self.work)
-            took = self.forker.run(self.name, folder, 4.0)[1]
-            asked.stop()
             asked.rest(self.forker, self.name)
-            return took
-        return self.forker.run(self.name, folder, self.work.seconds)[1]
+            asked.stop()
+            return asked.spent
+        return self.forker.run(self.name, folder, self.work.seconds).processor
 
-    def run(self, kills: int) -> Outcome:
-        """Kills until it was killed so often."""
-        number = 0
+    def run(self, kills: int, kept: Path | None) -> Outcome:
+        """Kills until it was killed so often; goes on from what is `kept`, and keeps what each round found."""
+        if kept is not None and kept.exists():
+            self.found = Outcome(**json.loads(kept.read_text()))
         while self.found.kills < kills:
-            folder = self.copy(f"round-{number}")
+            self.random = random.Random(f"{self.name} {self.seed} {self.found.rounds}")
+            folder = self.copy(f"round-{self.found.rounds}")
             self.round(folder, min(IN_A_ROW, kills - self.found.kills))
             shutil.rmtree(folder.parent, ignore_errors=True)
-            number += 1
-            if number > 20 * kills:
+            self.found.rounds += 1
+            if kept is not None:
+                kept.write_text(json.dumps(asdict(self.found), indent=1))
+            if self.found.rounds > 20 * kills:
                 raise RuntimeError(f"{self.name} is done before it can be killed")
         return self.found
 
@@ -107,8 +111,9 @@ class Campaign:
         for turn in range(most):
             before = len(told_of(folder / "told.jsonl"))
             reach = 1.0 if turn == 0 else self.random.choice((0.3, 1.0))
+            moment = self.random.uniform(0.0, reach) * self.seconds
             try:
-                killed, _ = self.forker.run(self.name, folder, self.random.uniform(0.0, reach) * self.seconds)
+                killed = self.forker.run(self.name, folder, self.work.seconds, processor=moment).killed
             except RuntimeError as error:
                 self.found.unreadable.append(f"the work cannot be done again: {error}")
                 break
@@ -179,8 +184,7 @@ class Asking:
     def __init__(self, folder: Path, work: Served) -> None:
         self.folder, self.work = folder, work
         self.told: dict[str, list[Any]] = {}
-        self.stopped, self.going = threading.Event(), threading.Event()
-        self.going.set()
+        self.stopped, self.spent = threading.Event(), 0.0
         with work.open(folder) as photos:
             self.images = sorted(set(photos.located().values()))
         self.threads = [threading.Thread(target=self.client, args=(n,)) for n in range(work.clients)]
@@ -196,7 +200,6 @@ class Asking:
                 self.send(body)
 
     def send(self, body: dict[str, Any]) -> None:
-        self.going.wait()
         try:
             connection = HTTPConnection("127.0.0.1", int((self.folder / "port").read_text()), timeout=10)
             headers = {"Content-Type": "application/json"}
@@ -217,8 +220,17 @@ class Asking:
 
     def rest(self, forker: Forker, name: str) -> None:
         """A server for what is not acknowledged yet."""
-        while any(thread.is_alive() for thread in self.threads) and not self.stopped.is_set():
-            forker.run(name, self.folder, 3.0)
+        done = threading.Event()
+
+        def wait() -> None:
+            for thread in self.threads:
+                thread.join()
+            done.set()
+            (self.folder / "enough").touch()
+
+        threading.Thread(target=wait).start()
+        while not done.is_set():
+            self.spent = forker.run(name, self.folder, 600.0, until=str(self.folder / "enough")).processor
             self.pause()
 
     def stop(self) -> None:
@@ -234,11 +246,12 @@ def line(work: Work, found: Outcome) -> list[str]:
     return [work.verb, *(f"{n:,}" for n in counts), *(str(n) for n in wrong)]
 
 
-def campaign(name: str, forker: Forker, kills: int, seed: int) -> Outcome:
+def campaign(name: str, forker: Forker, kills: int, seed: int, keep: Path | None) -> Outcome:
     """All kills of a verb, in a scratch folder of its own."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
-        found = Campaign(name, forker, Path(scratch), seed).run(kills)
+        kept = keep / f"{name}.json" if keep else None
+        found = Campaign(name, forker, Path(scratch), seed).run(kills, kept)
     print(f"{name}: {' | '.join(line(WORKS[name](), found))}  ({time.monotonic() - begun:.0f} s)", flush=True)
     for what in dict.fromkeys([*found.lost, *found.unreadable, *found.differing]):
         print(f"  {what[:1500]}", flush=True)
@@ -251,7 +264,7 @@ def table(found: dict[str, Outcome]) -> list[list[str]]:
     whole = Outcome()
     for one in found.values():
         whole = Outcome(
-            whole.kills + one.kills, whole.silent + one.silent, whole.told + one.told,
+            whole.kills + one.kills, whole.rounds + one.rounds, whole.silent + one.silent, whole.told + one.told,
             whole.lost + one.lost, whole.unreadable + one.unreadable, whole.differing + one.differing,
         )  # fmt: skip
     total = line(Work(), whole)
@@ -263,19 +276,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("verbs", nargs="*", choices=[*WORKS, []], help=", ".join(WORKS))
     parser.add_argument("--kills", type=int, help="kills a verb; default: each verb's own number")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="keep the figures in this file, and go on from those in it")
+    parser.add_argument("--keep", type=Path, help="keep what is found in this folder, and go on from it")
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     chosen = parser.parse_args(arguments)
     forker, found = Forker(), {}
+    if chosen.keep:
+        chosen.keep.mkdir(parents=True, exist_ok=True)
     for name in chosen.verbs or WORKS:
-        found[name] = campaign(name, forker, chosen.kills or WORKS[name].kills, chosen.seed)
-        if chosen.keep:
-            kept = json.loads(chosen.keep.read_text()) if chosen.keep.exists() else {}
-            chosen.keep.write_text(json.dumps({**kept, name: asdict(found[name])}, indent=1))
+        found[name] = campaign(name, forker, chosen.kills or WORKS[name].kills, chosen.seed, chosen.keep)
     forker.close()
     if chosen.keep:
-        kept = json.loads(chosen.keep.read_text())
-        found = {name: Outcome(**kept[name]) for name in WORKS if name in kept}
+        files = {name: chosen.keep / f"{name}.json" for name in WORKS}
+        found = {name: Outcome(**json.loads(file.read_text())) for name, file in files.items() if file.exists()}
     rows = table(found)
     print(" | ".join(rows[-1]))
     if chosen.write:

@@ -1,4 +1,4 @@
-"""A process that has everything imported, and forks a worker for each run: real work in a real process, started at once.
+"""A process that has everything imported, and forks a worker for each run: real work, in a real process, at once.
 
 A worker writes what was acknowledged into `told.jsonl`, and how it ended, when it was not killed, into `ended.json`.
 Conditions, such as a limit of open files or another user, hold for the worker alone.
@@ -48,30 +48,42 @@ def worker(name, folder, logs, given):
         traceback.print_exc()
     os._exit(status)
 
+def spent(pid):
+    try:
+        return int(open(f"/proc/{pid}/schedstat").read().split()[0]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
 for line in sys.stdin:
     name, folder, logs, seconds, given = json.loads(line)
-    begun = time.monotonic()
+    budget, until, begun = given.pop("processor", None), given.pop("until", None), time.monotonic()
     pid = os.fork()
     if not pid:
         os.setpgid(0, 0)
         worker(name, Path(folder), Path(logs), given)
-    while (gone := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() - begun < seconds:
+    while (gone := os.wait4(pid, os.WNOHANG))[0] == 0 and time.monotonic() - begun < seconds:
+        if until is not None and os.path.exists(until):
+            break
+        if budget is not None and sum(spent(f"{pid}/task/{t}") for t in os.listdir(f"/proc/{pid}/task")) > budget:
+            break
         time.sleep(0.002)
     took = time.monotonic() - begun
     if gone[0] == 0:
         os.kill(pid, signal.SIGKILL)
-        gone = os.waitpid(pid, 0)
-    print(json.dumps([os.WIFSIGNALED(gone[1]), os.waitstatus_to_exitcode(gone[1]), took]), flush=True)
+        gone = os.wait4(pid, 0)
+    used = gone[2].ru_utime + gone[2].ru_stime
+    print(json.dumps([os.WIFSIGNALED(gone[1]), os.waitstatus_to_exitcode(gone[1]), took, used]), flush=True)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a worker ended: killed, or with a status; `error` is the kind of an exception, expected if it is Sextant's."""
+    """How a worker ended: killed, or with a status; `error` is an exception, `expected` where it is one of ours."""
 
     killed: bool
     status: int
     seconds: float
+    processor: float
     error: str = ""
     expected: bool = True
     message: str = ""
@@ -87,21 +99,24 @@ class Forker:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=given)
 
     def end(self, name: str, folder: Path, seconds: float, *, logs: Path | None = None, **given: Any) -> Ended:
-        """Runs a verb's work for at most so many seconds; `logs` is where it writes what it says, else the folder."""
+        """Runs a verb's work for so many seconds at most; `logs` is where it writes what it says, else the folder.
+
+        With `processor` it is killed when it has spent so many seconds of the processor, however busy the machine is.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         logs = logs or folder
         print(json.dumps([name, str(folder), str(logs), seconds, given]), file=self.process.stdin, flush=True)
-        killed, status, took = json.loads(self.process.stdout.readline())
+        killed, status, took, used = json.loads(self.process.stdout.readline())
         said = (logs / "ended.json").read_text() if (logs / "ended.json").exists() and not killed else ""
-        return Ended(killed, status, took, **(json.loads(said) if said else {}))
+        return Ended(killed, status, took, used, **(json.loads(said) if said else {}))
 
-    def run(self, name: str, folder: Path, seconds: float) -> tuple[bool, float]:
-        """Whether it was killed, and how long it took. Raises RuntimeError where it ended by itself with a failure."""
-        ended = self.end(name, folder, seconds)
+    def run(self, name: str, folder: Path, seconds: float, **given: Any) -> Ended:
+        """The same. Raises RuntimeError where it ended by itself with a failure."""
+        ended = self.end(name, folder, seconds, **given)
         if not ended.killed and ended.status:
             raise RuntimeError(f"status {ended.status}: {(folder / 'said.txt').read_text()[-2000:]}")
-        return ended.killed, ended.seconds
+        return ended
 
     def close(self) -> None:
         """Ends it."""

@@ -22,6 +22,7 @@ from sextant.curate import Options
 from sextant.curate.gates import Gates
 from sextant.feedback.recording import Context
 from sextant.store import Store
+from sextant.vocabulary import parse
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import fakes
@@ -81,7 +82,7 @@ def words(**said: str) -> str:
 
 
 class Add(Work):
-    verb, kills = "`add` of 40 pictures, a copy and two broken files", 70
+    verb, kills = "`add` of 40 pictures, a copy and two broken files", 50
 
     def prepare(self, folder: Path) -> None:
         many(folder / "p", PICTURES)
@@ -105,7 +106,7 @@ class Add(Work):
 
 
 class Tag(Work):
-    verb, kills = "`tag`, six columns written and written again", 80
+    verb, kills = "`tag`, six columns written and written again", 70
 
     def prepare(self, folder: Path) -> None:
         added(folder)
@@ -114,7 +115,7 @@ class Tag(Work):
         photos = opened(folder)
         for k in range(8):
             said = {code: f"{code} and {CODES[k % 6]}" for code in CODES[: 2 + k % 5]}
-            photos.tag(vocabulary(folder, words(**said), f"{k}.yaml"))
+            photos.tag(parse(words(**said), f"{k}.yaml"))
             told(sorted(said), f"{k}.yaml")
 
     def check(self, folder: Path, told: list[Any]) -> None:
@@ -131,7 +132,7 @@ class Tag(Work):
 
 
 class Calibrate(Work):
-    verb, kills = "`label` and `calibrate`, six rounds", 65
+    verb, kills = "`label` and `calibrate`, six rounds", 50
 
     def prepare(self, folder: Path) -> None:
         with added(folder) as photos:
@@ -143,7 +144,7 @@ class Calibrate(Work):
         photos = opened(folder)
         paths = sorted(photos.located())
         for k in range(6):
-            file = folder / f"labels-{k}.csv"
+            file = folder.parent / f"labels-{k}.csv"
             lines = [
                 f"{p},{c},{'yes' if (i + len(c)) % 3 else 'no'}" for i, p in enumerate(paths[k::6]) for c in CODES[:3]
             ]
@@ -176,7 +177,7 @@ class Calibrate(Work):
 
 
 class Feedback(Work):
-    verb, kills = "`feedback` through the library: answers shown, clicks, thumbs on a column", 60
+    verb, kills = "`feedback` through the library: answers shown, clicks, thumbs on a column", 50
 
     def prepare(self, folder: Path) -> None:
         with added(folder) as photos:
@@ -229,7 +230,7 @@ class Served(Feedback):
 
 
 class MakeIndex(Work):
-    verb, kills = "`index` of 2,000 vectors, made and made again", 50
+    verb, kills = "`index` of 2,000 vectors, made and made again", 45
 
     def prepare(self, folder: Path) -> None:
         added(folder, 8)
@@ -290,7 +291,7 @@ class Curate(Work):
 
 
 class Tidy(Work):
-    verb, kills = "`add --drop-missing`, `prune`, `vacuum` after files, columns and an encoder went", 80
+    verb, kills = "`add --drop-missing`, `prune`, `vacuum` after files, columns and an encoder went", 60
 
     def prepare(self, folder: Path) -> None:
         with added(folder) as photos:
