@@ -6,18 +6,19 @@ Finds the examples, hands them to `train`, and installs what comes out. Knows no
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sextant import evaluation, switching
+from sextant import cluster, evaluation, switching
 from sextant.edges import Edges
 from sextant.encoders import from_folder, key_of
 from sextant.errors import UsageError
 from sextant.exchange import write_text
 from sextant.maths.rules import BAND_NAMES
-from sextant.train import dataset
+from sextant.settings import Settings
+from sextant.train import classes, dataset
 from sextant.train.order import Order
 from sextant.train.recipe import Recipe, named
 from sextant.train.run import Run
@@ -49,6 +50,7 @@ class Request:
     seed: int = 0
     until: str | None = None
     ablate: bool = False
+    settings: Settings | None = None
 
     def chosen(self) -> Recipe:
         """The recipe with the changes that were asked for. Raises `UsageError`."""
@@ -118,7 +120,10 @@ def finetune(request: Request, *, edges: Edges | None = None, progress: Report |
         MissingExtra: without the extra `train`.
     """
     with Mirror(request.out, progress) as mirror:
-        return _steps(request, Run(request.out, order(request, edges), progress=mirror.progress))
+        run = Run(request.out, order(request, edges), progress=mirror.progress)
+        chosen = cluster.of(request.settings or (edges.settings if edges else Settings()))
+        run.spread = chosen.spread_all if chosen else None
+        return _steps(request, run)
 
 
 def _steps(request: Request, run: Run) -> FinetuneReport:
@@ -152,10 +157,21 @@ def order(request: Request, edges: Edges | None) -> Order:
         if code not in known:
             raise UsageError(f"--without {code}: there is no such class; there are {', '.join(sorted(known))}")
     pairs = [(path, label) for path, label in pairs if label not in request.without]
+    _readable(request, sorted(known - set(request.without)))
     return Order(
         tuple(pairs), request.base, request.chosen(), request.seed, request.prompts, request.clusters, request.photos,
         () if request.prompts else words,
     )  # fmt: skip
+
+
+def _readable(request: Request, known: Sequence[str]) -> None:
+    """Raises `UsageError` for files that would stop the run only after an hour of it."""
+    if request.clusters is not None:
+        classes.clusters(known, request.clusters)
+    if request.prompts is not None:
+        classes.prompts(known, request.prompts)
+    if request.photos is not None and not request.photos.is_dir():
+        raise UsageError(f"--photos {request.photos}: there is no such folder")
 
 
 def _labelled(edges: Edges, codes: tuple[str, ...]) -> tuple[list[tuple[Path, str]], Any]:
