@@ -61,6 +61,16 @@ class Cluster:
                     "packages, the pictures and the model under the same names; what was written is kept"
                 ) from error
 
+    def spread_all(self, make: Make, items: Sequence[Any]) -> Iterator[Any]:
+        """The same, where every item is needed: one that is lost is an error."""
+        for number, found in enumerate(self.spread(make, items)):
+            if isinstance(found, Lost):
+                raise CollectionError(
+                    f"part {number + 1} of {len(items)} ended its worker {found.times} times: use --engine local, or "
+                    "give the workers more memory"
+                )
+            yield found
+
     def _started(self) -> Any:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)

@@ -13,7 +13,7 @@ from sextant.catalog import Catalog
 from sextant.errors import UsageError
 from sextant.maths import fitting, metrics
 from sextant.maths.calibration import base_of
-from sextant.types import ColumnEvaluation
+from sextant.types import ColumnEvaluation, Spread
 from sextant.view import View
 
 Doubles = NDArray[np.float64]
@@ -23,7 +23,9 @@ POOLED = "*"
 """The code of the row that speaks for all attributes together."""
 
 
-def evaluate(view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | None = None) -> list[ColumnEvaluation]:
+def evaluate(
+    view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | None = None, *, spread: Spread | None = None
+) -> list[ColumnEvaluation]:
     """How far the confidences of columns can be believed, each and all together, on labels that no fit has seen.
 
     Against the collection's own labels, confidences are cross-fitted. Against a `truth` from elsewhere they are those
@@ -36,13 +38,13 @@ def evaluate(view: View, catalog: Catalog, codes: Sequence[str], truth: Truth | 
         cells = against(view, catalog, {c: truth[c] for c in codes if c in truth})
     if not cells:
         raise UsageError("there is nothing to evaluate against: no labels of these columns, and no --truth file")
-    return rows_of(view, cells)
+    return rows_of(view, cells, spread)
 
 
-def rows_of(view: View, cells: Mapping[str, Cells]) -> list[ColumnEvaluation]:
+def rows_of(view: View, cells: Mapping[str, Cells], spread: Spread | None = None) -> list[ColumnEvaluation]:
     """A row a column, and one for all of them together where there are several."""
     p, y, w = (_side_by_side([cells[c][k] for c in cells]) for k in range(3))
-    result = metrics.evaluate(p, y, w)
+    result = metrics.evaluate(p, y, w, spread=spread)
     named = [(code, quality) for code, quality in zip(cells, result.attributes, strict=True) if quality is not None]
     rows = [_row(code, quality, view.state(code), [cells[code]]) for code, quality in named]
     return [*rows, _row(POOLED, result.pooled, "", list(cells.values()))] if len(rows) > 1 else rows

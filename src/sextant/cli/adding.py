@@ -34,7 +34,7 @@ MOST_SHOWN = 20
               help="A list of paths or URLs, one a line; - is standard input.")  # fmt: skip
 @click.option("--model", metavar="MODEL", help="The encoder of a new collection; see sextant model list.")
 @click.option("--catalog", metavar="URL",
-              help="Where a new collection keeps what people say: a PostgreSQL database. Default: a file in it.")  # fmt: skip
+              help="Where a new collection keeps what people say: a PostgreSQL. Default: a file in it.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "int8"]), help="The encoder's arithmetic.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the encoder runs.")
 @click.option("--threads", type=click.IntRange(min=0), metavar="N", help="Decoding threads; 0 is one a processor.")

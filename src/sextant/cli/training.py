@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sextant import output
+from sextant import output, settings
 from sextant.cli.invocation import Invocation, engine_options, json_option, verb
 from sextant.cli.progress import reporting
 from sextant.output import Cell, Heading
@@ -65,6 +65,7 @@ def finetune(run: Invocation, dataset: str | None, install: bool, **options: Any
         prompts=_path(options.pop("prompts")),
         clusters=_path(options.pop("clusters")),
         photos=_path(options.pop("photos")),
+        settings=settings.load(None, **run.settings),
         labels=tuple(code.strip() for code in (options.pop("labels") or "").split(",") if code.strip()),
         **options,
     )

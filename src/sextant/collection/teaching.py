@@ -122,13 +122,15 @@ class Teaching(Named):
         `truth` names a file like those of `import_labels` to judge against instead of the collection's own labels;
         images that the collection does not have are passed over.
         """
-        from sextant import evaluation
+        from sextant import cluster, evaluation
 
+        chosen = cluster.of(self.settings)
+        spread = chosen.spread_all if chosen else None
         if truth is None:
             view = extract.view(self, codes, {label.image for label in self.catalog.labels(codes)})
-            return evaluation.evaluate(view, self.catalog, codes or view.codes())
+            return evaluation.evaluate(view, self.catalog, codes or view.codes(), spread=spread)
         view = self.view_of(self.codes() if codes is None else codes)
-        return evaluation.evaluate(view, self.catalog, codes or view.codes(), self._truth(view, truth))
+        return evaluation.evaluate(view, self.catalog, codes or view.codes(), self._truth(view, truth), spread=spread)
 
     def fit_prior(self, *, truth: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """Fits the components of the encoder in use on labels, and gives every unlabelled column a prior of them.

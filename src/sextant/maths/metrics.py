@@ -6,7 +6,9 @@ are bootstrap intervals over images, so answers about the same image stay togeth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +16,7 @@ from scipy.sparse import csr_array
 from scipy.special import ndtr
 
 from sextant.errors import UsageError
+from sextant.types import Spread
 
 Doubles = NDArray[np.float64]
 Cells = tuple[Doubles, ...]
@@ -90,35 +93,50 @@ def evaluate(
     bins: int | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    spread: Spread | None = None,
 ) -> Evaluation:
     """The quality of confidences (n, a) against truth (n, a), which is 1, 0 or NaN where nobody knows.
 
     `weights` (n, a) are inverse inclusion probabilities where labels were picked by score. A confidence that is NaN
     counts as not labelled. Without `bins`, each attribute has `bins_for` its labels. Raises `UsageError` when nothing
-    is labelled or a confidence lies outside 0 to 1.
+    is labelled or a confidence lies outside 0 to 1. With `spread` other processes resample, an attribute each.
     """
     p, y, w = _cells(confidence, truth, weights)
-    draws = _draws(len(p), resamples, seed)
     whole = tuple(column[w > 0] for column in (p, y, w))
     pooled = bins or bins_for(len(whole[0]))
     edges = _width_edges(pooled), _mass_edges(whole[0], pooled)
+    make = partial(_judge, len(p), resamples, seed, bins, edges)
+    columns = [(p[:, k], y[:, k], w[:, k]) for k in range(p.shape[1])]
     attributes: list[Quality | None] = []
     total = np.zeros((4 * pooled + 3, resamples))
-    for column in range(p.shape[1]):
-        rows = np.flatnonzero(w[:, column])
+    for quality, sums in map(make(), columns) if spread is None else spread(make, columns):
+        attributes.append(quality)
+        if quality is not None:
+            total += sums
+    return Evaluation(tuple(attributes), _quality(whole, total, edges))
+
+
+def _judge(
+    images: int, resamples: int, seed: int, bins: int | None, edges: tuple[Doubles, Doubles]
+) -> Callable[[Cells], tuple[Quality | None, Doubles]]:
+    """What judges one attribute by its confidence, truth and weight (n,): its quality, and its part of all together."""
+    draws, pooled = _draws(images, resamples, seed), len(edges[0]) - 1
+
+    def one(column: Cells) -> tuple[Quality | None, Doubles]:
+        rows = np.flatnonzero(column[2])
         if not len(rows):
-            attributes.append(None)
-            continue
-        cells = p[rows, column], y[rows, column], w[rows, column]
+            return None, np.zeros(0)
+        cells = column[0][rows], column[1][rows], column[2][rows]
         times = draws if len(rows) == len(draws) else draws[rows]
         count = bins or bins_for(len(rows))
         own = _width_edges(count), _mass_edges(cells[0], count)
         again, pooled_mass = _resampled(cells, times, own, edges[1] if count == pooled else own[1])
-        attributes.append(_quality(cells, again, own))
+        quality = _quality(cells, again, own)
         if count != pooled:
             again, pooled_mass = _resampled(cells, times, edges, edges[1])
-        total += np.concatenate([again[: 3 * pooled], pooled_mass, again[4 * pooled :]])
-    return Evaluation(tuple(attributes), _quality(whole, total, edges))
+        return quality, np.concatenate([again[: 3 * pooled], pooled_mass, again[4 * pooled :]])
+
+    return one
 
 
 def bins_for(n: int) -> int:

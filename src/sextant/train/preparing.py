@@ -6,8 +6,10 @@ Also what all later steps share: the base, the classes and their prompts, the pi
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from sextant.train.pair import Pair
 
 Rows = NDArray[np.intp]
+PICTURES_A_PART = 512
+"""What another process is handed at a time: whole batches, so that they are those of this process."""
 
 
 class Preparing(Steps):
@@ -133,8 +137,16 @@ class Preparing(Steps):
             "examples": [asdict(example) for example in found.examples],
         }
 
+    def _features(self) -> Floats:
+        """What the base's image tower makes of every picture (n, f), in this process or in others that see the run."""
+        if self.spread is None:
+            return self.base.feature_rows(self.pictures)
+        make = partial(_tower, self.order.base, self.folder)
+        starts = range(0, len(self.pictures), PICTURES_A_PART)
+        return np.concatenate(list(self.spread(make, [(s, s + PICTURES_A_PART) for s in starts])))
+
     def _split(self) -> dict[str, Any]:
-        features = self.base.feature_rows(self.pictures)
+        features = self._features()
         self._array("base_features", features)
         vectors = self.base.project_rows(features)
         self._array("base_vectors", vectors)
@@ -191,3 +203,12 @@ class Preparing(Steps):
             "clusters": proposed,
             "confusion": matrix.astype(int).tolist(),
         }
+
+
+def _tower(base: str, folder: Path) -> Callable[[tuple[int, int]], Floats]:
+    """In another process: the base, and what it makes of some of the run's pictures."""
+    from sextant.train.pair import open_pair
+
+    pair = open_pair(base, folder / "base")
+    pictures = np.load(folder / "pictures.npy", mmap_mode="r", allow_pickle=False)
+    return lambda part: pair.feature_rows(pictures[part[0] : part[1]])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sextant.errors import UsageError
 from sextant.manifest import replacing
 from sextant.train.order import Order
-from sextant.types import Progress
+from sextant.types import Progress, Spread
 
 Report = Callable[[Progress], None]
 PARTS = ".sextant-*.part"
@@ -27,6 +27,9 @@ PROBE_STEPS = ("data", "split", "gate", "probe")
 
 class Steps:
     """A run's folder. Asking for a step does those before it that are not done yet; each is a method `_NAME`."""
+
+    spread: Spread | None = None
+    """Who computes the base's features, where that is not this process."""
 
     def __init__(self, folder: Path, order: Order, *, progress: Report | None = None) -> None:
         self.folder, self.order, self.recipe, self.progress = folder, order, order.recipe, progress
