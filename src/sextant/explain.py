@@ -283,6 +283,8 @@ def _against_background(found: Explanation, curve: Calibration) -> list[str]:
     base = curves.base_of(curve)
     if base.kind == "native" and found.cosine is None:
         return ["That is read as log-odds; words were only where learning began."]
+    if base.params.get("set") == "carried":
+        return ["Its curve follows what the former encoder said of the same images."]
     if base.kind == "native":
         return [
             "The encoder was trained to say yes or no, so its logit is read as log-odds, corrected as its card says."

@@ -256,8 +256,15 @@ def install(edges: Edges, report: FinetuneReport, *, progress: Report | None = N
         found.append(_difference(edges, ahead, former))
         write_text(json.dumps(asdict(found[0]), indent=1) + "\n", record)
 
-    switching.use(edges, model, look=look, progress=progress)
+    switching.use(edges, model, learned=_learned(report.folder, held.encoder), look=look, progress=progress)
     return found[0] if found else Installed(str(edges.manifest.encoder), former, ())
+
+
+def _learned(run: Path, encoder: str | None) -> list[str] | None:
+    """The classes of a run whose base is the encoder in use; None where it is another, from which nothing is carried."""
+    tuned = json.loads((run / "bundle" / "card.json").read_text(encoding="utf-8")).get("tuned") or {}
+    ours = encoder is not None and "base" in tuned and encoder.startswith(tuned["base"])  # a precision may follow
+    return list(tuned.get("classes", ())) if ours else None
 
 
 def _installed(held: dict[str, Any]) -> Installed:
