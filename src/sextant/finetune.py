@@ -261,7 +261,7 @@ def install(edges: Edges, report: FinetuneReport, *, progress: Report | None = N
 
 
 def _learned(run: Path, encoder: str | None) -> list[str] | None:
-    """The classes of a run whose base is the encoder in use; None where it is another, from which nothing is carried."""
+    """The classes of a run whose base is the encoder in use; None where it is another: then nothing is carried."""
     tuned = json.loads((run / "bundle" / "card.json").read_text(encoding="utf-8")).get("tuned") or {}
     ours = encoder is not None and "base" in tuned and encoder.startswith(tuned["base"])  # a precision may follow
     return list(tuned.get("classes", ())) if ours else None
