@@ -191,6 +191,14 @@ def test_a_cluster_is_asked_for_by_a_setting() -> None:
         load(None, environment={}, engine="dask")
 
 
+def test_a_collection_cannot_name_the_cluster_that_is_trusted(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('engine = "ray"\naddress = "ray://elsewhere:10001"\n')
+    with pytest.raises(UsageError, match=r"settings\.toml: a collection cannot say which cluster to trust"):
+        cluster.of(load(file, environment={}))
+    assert cluster.of(load(file, environment={}, address="auto")) == Cluster("auto")
+
+
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"sextant-images\[cluster\]"):

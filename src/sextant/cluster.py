@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sextant.errors import CollectionError, MissingExtra
+from sextant.errors import CollectionError, MissingExtra, UsageError
 from sextant.settings import Settings
 from sextant.types import Lost
 
@@ -153,8 +153,15 @@ class _Worker:
 
 
 def of(settings: Settings) -> Cluster | None:
-    """The cluster that the settings ask for; None where everything is done in this process."""
+    """The cluster that the settings ask for; None where everything is done in this process.
+
+    Raises:
+        UsageError: a collection's own settings name its address. Whoever answers there can run code here.
+    """
     if settings.engine == "local":
         return None
+    source = settings.sources.get("address", "argument")
+    if settings.address and source not in ("argument", "environment"):
+        raise UsageError(f"{source}: a collection cannot say which cluster to trust; use --address or SEXTANT_ADDRESS")
     gpus = int(settings.device == "cuda")
     return Cluster(settings.address, cpus=settings.threads or 1, gpus=gpus, workers=settings.actors)
