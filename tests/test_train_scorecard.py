@@ -36,7 +36,7 @@ def card(noise: float, seed: int = 0, classes: tuple[str, ...] = CLASSES, n: int
         "about": {
             "base": "mini@3", "seed": 0, "files": 9, "examples": 9, "skipped": 1, "near_duplicates": 4, "digest": "abc",
             "parts": {"train": 5, "choice": 1, "calibration": 2, "test": n}, "versions": {"sextant": "0"},
-            "machine": "x",
+            "machine": "x", "python": "3",
         },
         "test": {"ids": [f"{k:032x}" for k in range(n)], "labels": labels.tolist(), "groups": groups.tolist(),
                  "rows": list(range(n))},

@@ -55,17 +55,25 @@ def about(run: Run) -> dict[str, Any]:
 
     import torch
 
-    from sextant import __version__
-
     data, parts, order = run.to("data"), run.to("split"), run.order
     card = run.base.card
     return {
         "base": f"{card.name}@{card.revision}", "seed": order.seed, "files": len(order.pairs),
         "examples": len(data["examples"]), "skipped": len(data["skipped"]), "parts": parts["sizes"],
         "near_duplicates": parts["near_duplicates"], "digest": order.digest(),
-        "versions": {"sextant": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {name: _version(name) for name in ("sextant-images", "torch", "numpy", "onnxruntime")},
+        "python": platform.python_version(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
     }  # fmt: skip
+
+
+def _version(package: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # run from a folder
+        return "not installed"
 
 
 def one(run: Run, name: str, pair: Pair, outside: dict[str, Pixels], found: dict[str, Any]) -> dict[str, Any]:

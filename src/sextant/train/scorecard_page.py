@@ -322,7 +322,7 @@ class Page:
         yield "<h2>To get the same figures</h2><ul>"
         yield f"<li>Run {escape(about['digest'])}: {about['files']:,} files, base {escape(about['base'])}, recipe "
         yield f"{escape(json.dumps(self.found['recipe']))}, seed {about['seed']}.</li>"
-        yield f"<li>{escape(versions)}; {escape(about['machine'])}.</li>"
+        yield f"<li>{escape(versions)}; Python {escape(about['python'])}, {escape(about['machine'])}.</li>"
         yield "<li><code>scorecard.json</code> holds every number of this page with each test image's hash, truth, "
         yield "answer and confidence; <code>split.json</code> says which image is in which part, "
         yield "<code>data.json</code> which files count. Training images are refused by their hashes:</li></ul>"
