@@ -269,7 +269,8 @@ class Vectors:
         """`values` of the rows of one version in their order, computed by other processes."""
         fragments = tables.opened(self.path, version).get_fragments()
         counts = [(f.fragment_id, f.count_rows()) for f in fragments]
-        parts = [(n, start) for n, rows in counts for start in range(0, rows, ROWS_A_PART)]
+        size = ROWS_A_PART
+        parts = [(n, start, min(size, rows - start)) for n, rows in counts for start in range(0, rows, size)]
         for part, found in zip(parts, spread(partial(_reader, self.path, version, values), parts), strict=True):
             if isinstance(found, Lost):
                 raise CollectionError(
@@ -295,14 +296,14 @@ class Vectors:
 
 def _reader(
     path: Place, version: int, values: Callable[[Floats], Mapping[str, Floats]]
-) -> Callable[[tuple[int, int]], Mapping[str, Floats]]:
+) -> Callable[[tuple[int, int, int]], Mapping[str, Floats]]:
     """In another process: what reads some rows of a fragment and computes their values."""
     dataset = tables.opened(path, version)
 
-    def work(part: tuple[int, int]) -> Mapping[str, Floats]:
+    def work(part: tuple[int, int, int]) -> Mapping[str, Floats]:
         with tables.reading(path):
             fragment = dataset.get_fragment(part[0])
-            rows = fragment.to_table(columns=["vector"], offset=part[1], limit=ROWS_A_PART)["vector"]
+            rows = fragment.to_table(columns=["vector"], offset=part[1], limit=part[2])["vector"]
         return values(np.concatenate([_rows(chunk) for chunk in rows.chunks]))
 
     return work
