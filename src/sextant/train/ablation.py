@@ -20,8 +20,8 @@ from sextant.train.recipe import Recipe
 from sextant.train.run import Run
 from sextant.train.training import agreement
 
-SHARED_ARRAYS = ("pictures", "hashes", "base_features", "base_vectors")
-SHARED_STEPS = ("data", "split")
+SHARED = ("pictures.npy", "hashes.npy", "base_features.npy", "base_vectors.npy", "kept.npy", "held.npy", "held.json",
+          "data.json", "split.json")  # fmt: skip
 RESAMPLES = 2000
 
 Doubles = NDArray[np.float64]
@@ -93,15 +93,9 @@ def _share(run: Run, folder: Any) -> None:
     """Lets a run of the same data use what is decided already, its own record apart."""
     if (folder / "run.json").is_file():
         return
-    for name in SHARED_ARRAYS:
-        _link(run.folder / f"{name}.npy", folder / f"{name}.npy")
-    for name in SHARED_STEPS:
-        _link(run.folder / f"{name}.json", folder / f"{name}.json")
-
-
-def _link(source: Any, target: Any) -> None:
-    if not target.exists():
-        target.symlink_to(os.path.relpath(source, target.parent))
+    for name in SHARED:
+        if (run.folder / name).exists() and not (folder / name).exists():
+            (folder / name).symlink_to(os.path.relpath(run.folder / name, folder))
 
 
 def _line(name: str, run: Run, right: Doubles, own: Doubles) -> dict[str, Any]:

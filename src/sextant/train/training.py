@@ -35,7 +35,8 @@ class Training(Preparing):
         rng = np.random.default_rng([self.order.seed, *b"doubt"])
         return Material(
             self.pictures, self.labels, train, self.part("choice"), self.prompts, self.clusters(),
-            self.strangers(strangers.KEPT_SEED, KEPT), kept, strangers.senseless(self.pictures[train], rng, DOUBTED),
+            self._once("kept", lambda: self.strangers(strangers.KEPT_SEED, KEPT)), kept,
+            strangers.senseless(self.pictures[train], rng, DOUBTED),
         )  # fmt: skip
 
     def fitting(self, pair: Pair) -> Fitting:
@@ -85,14 +86,28 @@ class Training(Preparing):
     def _outside(self) -> Callable[[Pair], float]:
         """What a pair still knows outside: of drawn scenes by their truth, of photos by what the base said of them."""
         if self.order.photos is None and self.knows_scenes:
-            drawn, phrases, shown = strangers.told_scenes(strangers.HELD_SEED, HELD)
-            pictures = np.stack([self.base.pixels.square(picture) for picture in drawn])
-            return lambda now: truth_kept(now.image_rows(pictures), now.text_rows(phrases), shown)
-        held, asked = self.strangers(strangers.HELD_SEED, HELD), strangers.texts()
+            if not (self.folder / "held.json").is_file():
+                drawn, phrases, shown = strangers.told_scenes(strangers.HELD_SEED, HELD)
+                self._array("held", np.stack([self.base.pixels.square(picture) for picture in drawn]))
+                self.write_json(
+                    "held", {"phrases": phrases, "shown": [np.flatnonzero(row).tolist() for row in shown.T]}
+                )
+            told, pictures = self.done("held") or {}, self.array("held")
+            shown = np.zeros((len(pictures), len(told["phrases"])), np.bool_)
+            for k, rows in enumerate(told["shown"]):
+                shown[rows, k] = True
+            return lambda now: truth_kept(now.image_rows(pictures), now.text_rows(told["phrases"]), shown)
+        held, asked = self._once("held", lambda: self.strangers(strangers.HELD_SEED, HELD)), strangers.texts()
         if not len(held):
             return lambda _: 1.0
         kept = agreement(self.base.image_rows(held), self.base.text_rows(asked))
         return lambda now: kept(now.image_rows(held), now.text_rows(asked))
+
+    def _once(self, name: str, made: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Pictures that take a while to draw or to read: once a run, and once for all of its ablations."""
+        if not (self.folder / f"{name}.npy").is_file():
+            self._array(name, made())
+        return self.array(name)
 
     def _temperature(self) -> dict[str, Any]:
         """Fitted on the calibration part, which nothing else has seen."""
