@@ -158,6 +158,19 @@ def test_a_picture_that_kills_every_worker_is_left_out_and_named(
         assert len(set(photos.vectors.ids().to_pylist())) == len(photos.vectors) == 9
 
 
+def test_a_real_encoder_gives_the_same_vectors_in_fragments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cluster, "spread", in_pieces)
+    monkeypatch.setattr("sextant.ingest.FRAGMENT", 7)
+    found = []
+    for name, engine in (("here", "local"), ("there", "ray")):
+        many(tmp_path / name / "pictures", 24)
+        with sextant.open(tmp_path / name, create=True, model="mini", engine=engine) as photos:
+            photos.add(tmp_path / name)
+            found.append(photos.vectors.matrix())
+    assert found[0][0] == found[1][0]
+    assert np.abs(found[0][1] - found[1][1]).max() < 1e-5
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_what_the_work_raises_is_raised_here_and_results_keep_their_order(ray: Any) -> None:
     found = Cluster().spread(_slow_squares, list(range(12)))
