@@ -88,7 +88,8 @@ def labelled(view: View, labels: Mapping[str, Mapping[str, bool]], drawn: Sequen
 
     Thumbs join the labels of a column that has enough of them to be fitted, and never stand for other images.
     """
-    places = view.places
+    places, collection = view.places, len(view.vectors)
+    view.read([code for code in labels if code in view.columns])
     samples: dict[str, dict[str, Drawn]] = {}
     for item in drawn:
         samples.setdefault(item.code, {})[item.image] = item
@@ -108,7 +109,7 @@ def labelled(view: View, labels: Mapping[str, Mapping[str, bool]], drawn: Sequen
                 logits=view.logits(code)[rows],
                 background=view.background[rows],
                 truth=np.array([answers[image] for image in images], np.float64),
-                weights=_weights(images, samples.get(code, {}), thumbs, len(view.vectors)),
+                weights=_weights(images, samples.get(code, {}), thumbs, collection),
             )
     return found
 
