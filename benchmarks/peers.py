@@ -234,7 +234,7 @@ def duplicates(run: Run) -> None:
 def calibration(run: Run) -> None:
     """Seconds to calibrate, and what the confidences are worth on images without a label."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    found = own("calibration", {}, place=run.folder, count=1500, labels=25)
+    found = own("calibration", {}, place=run.folder, count=600, labels=25)
     ours, before = found["sextant"], found["before"]
     run.add("no label at all", "", "", "", f"{before['ece']:.4f}", f"{before['brier']:.4f}", "")
     run.add(
