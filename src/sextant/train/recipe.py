@@ -86,7 +86,7 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = {
     "quick": Recipe("quick", heads_epochs=60),
-    "full": Recipe("full", blocks_epochs=16, blocks=4, blocks_rate=7e-4, text_rate=7e-4),
+    "full": Recipe("full", beside=16, blocks_epochs=12, blocks=4, blocks_rate=8e-4, text_rate=8e-4),
     "probe": Recipe("probe", probe=True, heads_epochs=0),
     # Rates of 5e-6 and a tenth of it suit a network of 150 million weights; on mini, of a million, they move nothing.
     # Here the default rates stand in their place, the second stage at a tenth, and the rest is as it was.
