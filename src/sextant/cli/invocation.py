@@ -67,13 +67,13 @@ def _spare_pandas() -> None:
     """
     if "pyarrow" not in sys.modules and "pandas" not in sys.modules:
         hook = _NoPandas()
-        sys.meta_path.insert(0, hook)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, hook)
         try:
             import pyarrow
 
             pyarrow.scalar(0)
         finally:
-            sys.meta_path.remove(hook)  # type: ignore[arg-type]
+            sys.meta_path.remove(hook)
 
 
 class Command(click.Command):
