@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -74,8 +75,11 @@ def s3_server() -> Iterator[ObjectStore]:
 
 @pytest.fixture
 def s3(s3_server: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    """The same, empty; AWS_* and SEXTANT_HOME of this test lead there."""
+    """The same, empty; AWS_* and SEXTANT_HOME of this test lead there. With SEXTANT_TEST_S3, a server of moto's."""
     s3_server.empty()
+    for method, path in (("POST", "/moto-api/reset"), ("PUT", "/photos")) if S3 else ():
+        with urlopen(Request(S3 + path, method=method)):
+            pass
     said = {"ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "REGION": "us-east-1"}
     for name, value in {**said, "ENDPOINT_URL": S3 or s3_server.url, "EC2_METADATA_DISABLED": "true"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)

@@ -22,6 +22,7 @@ from sextant import cluster
 from sextant.cluster import Cluster
 from sextant.collection import Collection
 from sextant.errors import CollectionError, MissingExtra, UsageError
+from sextant.maths import metrics
 from sextant.settings import Settings, load
 from sextant.types import Encoder, Floats, Lost
 
@@ -250,3 +251,25 @@ def test_rows_that_others_compute_are_those_computed_here(tmp_path: Path) -> Non
 
 def _first(rows_: Floats) -> dict[str, Floats]:
     return {"a": rows_[:, 0]}
+
+
+def test_quality_that_others_resample_is_that_found_here() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.random((60, 3))
+    y = np.where(rng.random((60, 3)) < 0.2, np.nan, rng.random((60, 3)) < p)
+    assert metrics.evaluate(p, y, spread=partial(in_pieces, Cluster())) == metrics.evaluate(p, y)
+
+
+def test_features_that_others_compute_are_those_of_the_base(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from sextant.train import preparing
+    from sextant.train.pair import open_pair
+
+    pair = open_pair("mini", tmp_path / "base")
+    side = pair.card.image_size
+    pictures_ = np.random.default_rng(0).integers(0, 255, (150, side, side, 3), np.uint8)
+    np.save(tmp_path / "pictures.npy", pictures_)
+    work = pickle.loads(pickle.dumps(partial(preparing._tower, "mini", tmp_path)))()
+    found = np.concatenate([work((0, 128)), work((128, 256))])
+    assert np.array_equal(found, pair.feature_rows(pictures_))
+    assert preparing.PICTURES_A_PART % 128 == 0
