@@ -383,6 +383,16 @@ class TestCollection:
             assert {c["state"] for c in report.installed.changes} == {"prior"}
             assert walls.manifest.prior["source"] == card["prior"]["source"]
 
+    @pytest.mark.parametrize(
+        ("changes", "told"), [({"recipe": "probe"}, "sextant head"), ({"until": "gate"}, "--until")]
+    )
+    def test_what_leaves_no_encoder_cannot_be_installed(
+        self, data: Path, tmp_path: Path, changes: dict[str, str], told: str
+    ) -> None:
+        with open_collection(tmp_path, create=True, model="mini") as walls, pytest.raises(UsageError, match=told):
+            walls.finetune(finetune.Request(source=data, out=tmp_path / "r", **changes), install=True)  # type: ignore[arg-type]
+        assert not (tmp_path / "r").exists()
+
     def test_from_labels(self, data: Path, tmp_path: Path) -> None:
         (tmp_path / "v.yaml").write_text(
             "base_attributes:\n" + "".join(f"  - {{code: {c}, label: {c}, description: a {c}}}\n" for c in COLOURS)

@@ -234,6 +234,15 @@ def _told(run: Run) -> list[str]:
     return found
 
 
+def check_installable(request: Request) -> None:
+    """Raises `UsageError` where a run would end without an encoder to install."""
+    if request.recipe == "probe":
+        raise UsageError("the recipe probe trains no encoder, so there is none to install. Light heads are used by: "
+                         "sextant head CODE")  # fmt: skip
+    if request.until in STEPS[: STEPS.index("export")]:
+        raise UsageError(f"--install needs the whole run; leave --until {request.until} out")
+
+
 def install(edges: Edges, report: FinetuneReport, *, progress: Report | None = None) -> Installed:
     """Lets a collection use a run's bundle, and tells what that changed; `installed.json` lists every image.
 

@@ -131,7 +131,11 @@ def _print(report: Any) -> None:
         _print_ablations(report.ablations)
     if report.installed is not None:
         _print_installed(report.installed)
+        if report.ready is False:
+            output.note("it is in use although gates failed: look at the page, and go back if you must")
     output.note(f"run: {output.plain(str(report.folder))}")
+    if report.scorecard is not None:
+        output.note(f"every figure with its interval: {output.plain(str(report.folder / 'scorecard.html'))}")
 
 
 def _print_gates(found: dict[str, Any]) -> None:

@@ -127,6 +127,8 @@ class Choosing(Named):
         """
         from sextant import finetune
 
+        if install:
+            finetune.check_installable(request)
         report = finetune.finetune(request, edges=self, progress=progress)
         if not install:
             return report
