@@ -341,11 +341,11 @@ def test_two_threads_append_the_same_rows_once(vectors: Vectors) -> None:
 
 def test_the_lock_is_waited_for_and_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Store(store.root)
-    other._lock.timeout = 0.05
+    other.own_lock.timeout = 0.05
     with store.writing(), store.writing(), pytest.raises(CollectionError, match="another process has been writing"):
         other.writing().__enter__()
     with other.writing():
-        assert other._lock.is_locked
+        assert other.own_lock.is_locked
 
 
 def test_a_failed_write_names_the_table_and_the_remedy_and_changes_nothing(

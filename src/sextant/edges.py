@@ -59,6 +59,7 @@ class Edges:
             return Manifest()
         if self._manifest is None or self._manifest[0] != changed:
             self._manifest = (changed, manifest.read(self.place))
+            self.new = False  # one that goes from now on was moved or deleted, and is not begun again where it was
         return self._manifest[1]
 
     @cached_property

@@ -16,6 +16,16 @@ A message says what happened, to which thing, why, and the flag or command that 
 
 from __future__ import annotations
 
+FILES = "Allow more open files (ulimit -n) or close what has many open, then run the same command again"
+GONE = "The folder is not there any more: if it was moved, name it where it is now, with -C"
+
+
+def remedy(error: BaseException, usual: str) -> str:
+    """What helps against a failure of the system: the usual, unless too many files are open or a folder went."""
+    if "Too many open files" in str(error) or "TooManyOpenFiles" in str(error):
+        return FILES
+    return GONE if isinstance(error, FileNotFoundError) else usual
+
 
 class SextantError(Exception):
     """The root: catch this to catch everything Sextant raises on purpose."""

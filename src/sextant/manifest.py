@@ -13,11 +13,12 @@ from types import NoneType
 from typing import Any, BinaryIO
 
 from sextant import place
-from sextant.errors import CollectionError
+from sextant.errors import CollectionError, remedy
 from sextant.place import Bucket, Place
 
 FOLDER = ".sextant"
 FORMAT = 1
+RESTORE = "Allow reading it, or restore it from a backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,11 @@ def read(folder: Place) -> Manifest:
     try:
         content = json.loads(place.read(file).decode())
     except FileNotFoundError as error:
-        raise CollectionError(f"{folder}: no collection here; `sextant add` makes one") from error
+        raise CollectionError(
+            f"{folder}: no collection here; `sextant add` makes one. If it was moved, name it with -C"
+        ) from error
     except (OSError, ValueError) as error:
-        raise CollectionError(f"{file}: cannot be read: {error}") from error
+        raise CollectionError(f"{file}: cannot be read: {error}. {remedy(error, RESTORE)}") from error
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
         raise CollectionError(f"{file}: is not the manifest of a collection")
     if content["format"] > FORMAT:

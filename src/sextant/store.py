@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from sextant import place as places
 from sextant import tables
-from sextant.errors import CollectionError
+from sextant.errors import CollectionError, remedy
 from sextant.place import Bucket, Place
 from sextant.vectors import Column, LogitsOf, Vectors
 
@@ -54,6 +54,7 @@ FILES = pa.schema(
     ]
 )
 LOCK_SECONDS = 600.0
+READ_ONLY = "A collection that is read-only can be asked, but not changed: allow writing, or work on a copy"
 CROPS = ".crops.lance"  # what the folder of a table of parts of images ends with
 DROPPED = ".dropped"  # what the folder of an encoder's table ends with while it is being deleted
 
@@ -80,6 +81,7 @@ class Store:
         self._image_ids, self._paths = tables.Keys(self._images, "id"), tables.Keys(self._files, "path")
         self.own_lock = FileLock(root / "lock", timeout=LOCK_SECONDS)
         self._lock: Callable[[], Lock] = lock or (lambda: self.own_lock)
+        self._there = root.is_dir()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -90,6 +92,8 @@ class Store:
         """
         lock = self._lock()
         try:
+            if self._there:
+                self.root.stat()  # a lock would make a folder where one was moved away
             lock.acquire()
         except TimeoutError as error:
             raise CollectionError(
@@ -98,9 +102,9 @@ class Store:
             ) from error
         except OSError as error:
             raise CollectionError(
-                f"{self.root}: cannot be written: {error.strerror or error}. A collection that is read-only can be "
-                "asked, but not changed: allow writing, or work on a copy"
+                f"{self.root}: cannot be written: {error.strerror or error}. {remedy(error, READ_ONLY)}"
             ) from error
+        self._there = True
         try:
             yield
         finally:

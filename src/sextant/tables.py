@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sextant import place
-from sextant.errors import CollectionError
+from sextant.errors import CollectionError, remedy
 from sextant.place import Bucket, Place
 
 COMPACT_ROWS = 1024  # in memory at a time: a merge must not need more of it than the run that made the fragments
@@ -42,7 +42,12 @@ def exists(path: Place) -> bool:
     """Whether a first version was ever committed; a killed writer can leave a folder without one."""
     if isinstance(path, Bucket):
         return bool(moment(path))
-    return any((path / "_versions").glob("*.manifest"))
+    try:
+        return any(name.endswith(".manifest") for name in os.listdir(path / "_versions"))  # noqa: PTH208 – as below
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise CollectionError(f"{path}: cannot be read: {error.strerror or error}. {remedy(error, ALLOW)}") from error
 
 
 def moment(path: Place) -> tuple[tuple[str, int], ...]:
@@ -58,7 +63,7 @@ def moment(path: Place) -> tuple[tuple[str, int], ...]:
     except FileNotFoundError:  # no table yet, or a vacuum that takes a version away at this moment
         return ()
     except OSError as error:
-        raise CollectionError(f"{path}: cannot be read: {error.strerror or error}. {_remedy(error, ALLOW)}") from error
+        raise CollectionError(f"{path}: cannot be read: {error.strerror or error}. {remedy(error, ALLOW)}") from error
 
 
 def opened(path: Place, version: int | None = None) -> Any:
@@ -78,8 +83,8 @@ def reading(path: Place) -> Iterator[None]:
         if not _is_ours_to_say(error):
             raise
         kind = Vanished if "not found" in str(error).lower() else CollectionError
-        remedy = place.REMEDY if isinstance(path, Bucket) else _remedy(error, COPY)
-        raise kind(f"{path}: cannot be read: {_plain(error)}. {remedy}") from error
+        help_ = place.REMEDY if isinstance(path, Bucket) else remedy(error, COPY)
+        raise kind(f"{path}: cannot be read: {_plain(error)}. {help_}") from error
 
 
 @contextmanager
@@ -90,22 +95,13 @@ def writing(path: Place) -> Iterator[None]:
     except BaseException as error:
         if not _is_ours_to_say(error):
             raise
-        remedy = f"It is as it was before. {place.REMEDY if isinstance(path, Bucket) else _remedy(error, ROOM)}"
-        raise CollectionError(f"{path}: could not be written: {_plain(error)}. {remedy}") from error
+        help_ = f"It is as it was before. {place.REMEDY if isinstance(path, Bucket) else remedy(error, ROOM)}"
+        raise CollectionError(f"{path}: could not be written: {_plain(error)}. {help_}") from error
 
 
 def _is_ours_to_say(error: BaseException) -> bool:
     """Whether it came from Lance or the system; a panic of Lance's is no Exception."""
     return isinstance(error, (OSError, ValueError, RuntimeError)) or type(error).__name__ == "PanicException"
-
-
-def _remedy(error: BaseException, usual: str) -> str:
-    text = str(error)
-    if "Too many open files" in text or "TooManyOpenFiles" in text:
-        return "Allow more open files (ulimit -n) or close what has many open, then run the same command again"
-    if "ermission denied" in text:
-        return ALLOW
-    return usual
 
 
 def steadily(read: Callable[[], R]) -> R:
@@ -135,7 +131,7 @@ def append(path: Place, rows: pa.Table) -> None:
 
     with writing(path):
         if isinstance(path, Path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)  # and none above it: where that is gone, the collection was moved
         mode = "append" if exists(path) else "create"
         lance.write_dataset(rows, str(path), mode=mode, storage_options=place.table_options(path))
 
