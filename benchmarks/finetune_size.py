@@ -103,17 +103,17 @@ def training(base: Path, scratch: Path, n: int) -> list[tuple[str, str]]:
     recipe = Recipe("size", batch=32, heads_epochs=1, blocks_epochs=1, blocks=2, keep=0.0, interpolate=False)
     for stage, name in (("heads", "stage 1, on features"), ("blocks", "stage 2, the last 2 of 12 blocks, on pictures")):
         single = recipe.changed(**{"blocks_epochs" if stage == "heads" else "heads_epochs": 0})
-        seconds = step_seconds(Fitting, pair, single, material, scratch / stage)
-        found.append((name, f"{recipe.batch / seconds:.1f} images a second"))
+        found.append((name, f"{rate(Fitting, pair, single, material, scratch / stage):.1f} images a second"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return [*found, ("peak of memory", f"{peak:.2f} GiB"), ("threads", str(torch.get_num_threads()))]
 
 
-def step_seconds(fitting: Any, pair: Any, recipe: Any, material: Any, folder: Path) -> float:
-    """The seconds of the median step of one epoch."""
+def rate(fitting: Any, pair: Any, recipe: Any, material: Any, folder: Path) -> float:
+    """Images a second at the median step of one epoch."""
     marks: list[float] = []
-    fitting(pair, recipe, material, folder, seed=0, progress=lambda _: marks.append(time.perf_counter())).fit()
-    return float(np.median(np.diff(marks)))
+    run = fitting(pair, recipe, material, folder, seed=0, progress=lambda _: marks.append(time.perf_counter()))
+    run.fit()
+    return len(run.rows) / len(marks) / float(np.median(np.diff(marks)))
 
 
 def exported(base: Path, scratch: Path) -> list[tuple[str, str]]:
