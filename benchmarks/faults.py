@@ -39,6 +39,8 @@ from faults_training import Export, Install
 from faults_work import Add, Calibrate, Command, Curate, Feedback, MakeIndex, Served, Tag, Tidy, Use, Work, told_of
 from report import RELIABILITY, section
 
+from sextant import leftovers
+
 WORKS: dict[str, type[Work]] = {
     w.__name__: w
     for w in (Add, Tag, Calibrate, Feedback, Served, Export, Install, MakeIndex, Curate, Tidy, Use, Command)
@@ -165,6 +167,7 @@ class Campaign:
     def rows(self, folder: Path) -> dict[str, Any]:
         """What is there in the end."""
         self.work.finish(folder)
+        leftovers.clear(folder, older=0.0)  # as `vacuum` does an hour later
         if not self.work.collects:
             return self.work.rows(folder)
         with self.work.open(folder) as photos:
