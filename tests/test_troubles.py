@@ -11,13 +11,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 
 import pytest
 
 from fakes import VOCABULARY, many, opened, readable_by_all
-from sextant import database, leftovers
+from sextant import database, leftovers, tables
 from sextant.collection import Collection
 from sextant.errors import CollectionError, SextantError
 from sextant.vocabulary import parse
@@ -96,6 +96,30 @@ def test_on_a_full_disk_a_collection_answers_and_what_cannot_be_written_says_so(
         photos.describe("p/00000.png", tags=["room"])
         assert len(photos.query("width > 0")) == 36
         assert "room" in photos.catalog.tags()[photos.located()["p/00000.png"]]
+
+
+# a run that ends in the middle
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_images_that_were_half_deleted_go_with_the_next_prune(
+    photos: Collection, done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = sorted(photos.located().items())[:5]
+    delete, calls = tables.delete, count()
+
+    def killed(*given: object) -> None:
+        if next(calls) == done:
+            raise KeyboardInterrupt
+        delete(*given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            photos.store.drop_images([image for _, image in gone])
+    photos.store.drop_files([path for path, _ in gone])
+    photos.prune()
+    assert len(photos.vectors) == photos.store.images(["id"]).num_rows == 19
 
 
 # open files

@@ -141,7 +141,8 @@ class Store:
             with self.writing():
                 files = self.files()
                 tables.delete(self._files, "path", files.filter(pc.is_in(files["id"], gone))["path"])
-                for path in (self._images, *self._encoder_paths(), *self._crops_paths()):
+                # the images last: as long as they are known, what a killed run left of them is found again
+                for path in (*self._encoder_paths(), *self._crops_paths(), self._images):
                     tables.delete(path, "id", gone)
 
     def drop_files(self, paths: Sequence[str]) -> None:
