@@ -1,4 +1,4 @@
-"""What a killed process left of a file that it was writing: found by its name, deleted once nobody can be writing it."""
+"""What a killed process left of a file that it wrote: found by its name, deleted once nobody can be writing it."""
 
 from __future__ import annotations
 

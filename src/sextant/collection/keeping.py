@@ -50,7 +50,7 @@ class Keeping(Named):
             with self.store.writing():
                 if held.encoder:
                     self.vectors.drop(gone)
-                for encoder in encoders:  # its table last: as long as that is there, a run that was killed is done again
+                for encoder in encoders:  # its table last: while that is there, a run that was killed is done again
                     self.catalog.drop_texts(encoder)
                     indexing.drop(self, encoder)
                     self.store.drop_encoder(encoder)
