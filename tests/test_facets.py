@@ -160,6 +160,12 @@ def test_every_rule_selects_exactly_what_was_counted(column: tuple[str, list[Any
     assert missing.sum() == found.missing
 
 
+def test_years_of_three_digits_are_compared_as_years() -> None:
+    found = facet("taken_at", [datetime(year, 1, 1) for year in (990, 994, 997, 1003, 1200)], 2)
+    assert all("'9" not in value.rule for value in found.values)
+    assert sum(value.count for value in found.values) + found.others == 5
+
+
 def test_a_value_too_long_for_a_rule_is_among_the_others() -> None:
     found = facet("description", ["x" * 20_000, "x" * 20_000, "short"])
     assert (shown(found), found.others) == ({"short": 1}, 2)

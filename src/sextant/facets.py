@@ -191,7 +191,7 @@ def _dates(name: str, values: NDArray[np.datetime64], limit: int) -> Iterator[Fa
     step = next(s for s in (2, 5, 10, 20, 50, 100, 1000, 10_000) if len({y // s for y in years}) <= limit)
     for begin in sorted({year // step * step for year in years}):
         end, n = begin + step, sum(n for year, n in years.items() if begin <= year < begin + step)
-        tests = ([f"{name} >= '{begin:04d}'"] if begin > 0 else []) + ([f"{name} < '{end}'"] if end <= 9998 else [])
+        tests = ([f"{name} >= '{begin:04d}'"] if begin > 0 else []) + ([f"{name} < '{end:04d}'"] if end <= 9998 else [])
         yield FacetValue(f"{max(begin, 1)}–{min(end - 1, 9999)}", n, " and ".join(tests) or f"{name} is not null")
 
 
