@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fakes import many, opened, pictures, vocabulary
-from sextant import question
+from sextant import manifest, question
 from sextant.collection import Collection
 from sextant.errors import VocabularyError
 from sextant.maths import calibration as curves
@@ -133,3 +133,17 @@ def test_a_broken_dictionary_of_ones_own_is_named(tmp_path: Path) -> None:
     (photos.store.root / question.EXPANSIONS).write_text("Ruby: 3\n")
     with pytest.raises(VocabularyError, match=r"expansions\.yaml"):
         question.question(photos, "a ruby")
+
+
+def test_what_the_encoder_was_taught_is_asked_in_its_own_words_alone(photos: Collection) -> None:
+    """Fine-tuning teaches a phrase, not the dictionary's other words for it; those would drag it down."""
+    spoken = [v.text for v in question.question(photos, "Red + dog").variants[1]]
+    assert len(spoken) > 1
+    held = photos.manifest
+    manifest.write(photos.folder, held.with_encoder(taught=["dog"]))
+    try:
+        asked = question.question(photos, "red + Dog")
+        assert [v.text for v in asked.variants[1]] == ["Dog"]
+        assert asked.variants[0] == question.question(photos, "red").variants[0]
+    finally:
+        manifest.write(photos.folder, held)

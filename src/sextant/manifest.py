@@ -23,7 +23,10 @@ RESTORE = "Allow reading it, or restore it from a backup"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`encoder` is `NAME@REVISION` of the vectors in use, None before the first `add`; `model` is how it is loaded."""
+    """`encoder` is `NAME@REVISION` of the vectors in use, None before the first `add`; `model` is how it is loaded.
+
+    `taught` are the phrases that a fine-tuning run taught it.
+    """
 
     format: int = FORMAT
     model: str | None = None
@@ -34,6 +37,7 @@ class Manifest:
     logit_bias: float = 0.0
     catalog: str = "catalog.db"
     prior: dict[str, Any] | None = None
+    taught: list[str] | None = None
 
     def with_encoder(self, **values: Any) -> Manifest:
         """A copy that uses another encoder."""
@@ -107,6 +111,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "model": (str, NoneType),
     "precision": (str,),
     "prior": (dict, NoneType),
+    "taught": (list, NoneType),
     "encoder": (str, NoneType),
     "dim": (int,),
     "logit_scale": (float, int),

@@ -62,6 +62,7 @@ class Question:
 def question(edges: Edges, text: str, negatives: Sequence[str] = (), *, expand: bool = True) -> Question:
     """A question as a person typed it; with `expand`, each term also in the words of the expansion dictionary.
 
+    Not so what the encoder was taught by fine-tuning: it knows those words better than any others for the same.
     A collection's own dictionary is `expansions.yaml` in its `.sextant` folder.
 
     Raises:
@@ -70,8 +71,14 @@ def question(edges: Edges, text: str, negatives: Sequence[str] = (), *, expand: 
     asked = phrasing.parse(text, negatives)
     if not expand:
         return Question(asked, tuple((Variant(t.text, 1.0, None),) for t in asked.positives))
-    known = dictionary_of(edges)
-    return Question(asked, tuple(known.variants(t.text, VARIANTS) for t in asked.positives))
+    known, taught = dictionary_of(edges), {text.casefold() for text in edges.manifest.taught or ()}
+    return Question(
+        asked,
+        tuple(
+            (Variant(t.text, 1.0, None),) if t.text.casefold() in taught else known.variants(t.text, VARIANTS)
+            for t in asked.positives
+        ),
+    )
 
 
 def dictionary_of(edges: Edges) -> Expansions:

@@ -41,6 +41,7 @@ def export(run: Run) -> dict[str, Any]:
         "name": name,
         "description": f"{run.base.card.name} fine-tuned to {len(run.classes)} classes ({run.recipe.name}).",
         "prior": prior,
+        "taught": list(dict.fromkeys([*run.base.card.taught, *(text for part in run.prompts for text in part)])),
         "tuned": {
             "base": f"{run.base.card.name}@{run.base.card.revision}",
             "classes": list(run.classes),
