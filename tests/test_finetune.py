@@ -160,7 +160,8 @@ class TestRun:
         monkeypatch.undo()
         finetune.finetune(finetune.Request(source=data, out=run.folder))
         assert (run.folder / "tuned.safetensors").read_bytes() == weights
-        assert (run.folder / "bundle" / "card.json").is_file()
+        told = json.loads((run.folder / "bundle" / "card.json").read_text())["taught"]
+        assert {code.replace("_", " ") for code in COLOURS} <= {text.removeprefix("a photo of ") for text in told}
 
     def test_stopped_at_every_step_it_goes_on_to_the_same_weights(
         self, run: finetune.FinetuneReport, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
