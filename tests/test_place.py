@@ -229,4 +229,4 @@ def test_a_store_that_fails_for_good_leaves_nothing_half_written(
         photos.tag(vocabulary(tmp_path))
         assert len(photos.query("not red")) == 3
         assert len(photos.vectors) == 3
-    assert failed
+    assert failed or writes < fail_from

@@ -45,7 +45,7 @@ def test_it_trains_and_only_what_it_should(pair: Pair, tmp_path: Path) -> None:
     pictures = np.clip(80 + 90 * labels[:, None, None, None] + rng.normal(0, 30, (24, size, size, 3)), 0, 255)
     material = Material(
         pictures.astype(np.uint8), labels, np.arange(16), np.arange(16, 24), [("a dog",), ("a cat",)], [],
-        np.zeros((0, size, size, 3), np.uint8), ["a photo"],
+        np.zeros((0, size, size, 3), np.uint8), ["a photo"], np.zeros((0, size, size, 3), np.uint8),
     )  # fmt: skip
     before = pair.state()
     recipe = Recipe("tiny", batch=8, heads_epochs=1, blocks_epochs=1, blocks=1, scale="trained", mixed=False)

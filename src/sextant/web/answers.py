@@ -122,6 +122,7 @@ class ColumnLine:
     unknown: int
     overridden: int
     calibration: str | None
+    scorer: str = "prompts"
     estimate: dict[str, float] | None = None
 
 
