@@ -100,7 +100,6 @@ class Encoders:
             self._loaded[spec, precision] = encoder
         return self._loaded[spec, precision]
 
-
     def recipe(self, encoder: Encoder) -> Callable[[], Encoder]:
         """How another process loads an encoder that was loaded here, which a person has allowed by then."""
         spec, precision = next(key for key, held in self._loaded.items() if held is encoder)
