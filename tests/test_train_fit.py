@@ -251,6 +251,9 @@ class TestInterpolation:
         line = interpolation.choose(pair, base, tuned, measure, 0.01)
         assert line.kept
         assert line.chosen.alpha == 0.5
+        line = interpolation.choose(pair, base, tuned, measure, 0.0001)  # nothing but the base keeps as much
+        assert not line.kept
+        assert line.chosen.alpha == 1.0
 
 
 class TestPair:

@@ -192,6 +192,14 @@ def _labelled(edges: Edges, codes: tuple[str, ...]) -> tuple[list[tuple[Path, st
     return pairs, tuple(words)
 
 
+def _lost(line: dict[str, Any]) -> str:
+    """What is to be said where no point of the line kept what was asked of other pictures."""
+    if line.get("kept", True):
+        return ""
+    before, now = line["points"][0]["outside"], line["chosen"]["outside"]
+    return f"; none kept what the base says of other pictures ({before:.2f}, now {now:.2f}): keep the base for those"
+
+
 def _told(run: Run) -> list[str]:
     """A line a step that is done."""
     found = []
@@ -218,7 +226,7 @@ def _told(run: Run) -> list[str]:
                 f"{100 * s['hard_share']:.0f} % of each batch from clusters"
             )
     if line:
-        found.append(f"interpolation: {line['alpha']:g} of the way from the base to what was trained")
+        found.append(f"interpolation: {line['alpha']:g} of the way from the base to what was trained{_lost(line)}")
     heat = run.done("temperature")
     if heat:
         found.append(f"temperature: {heat['tuned']['temperature']:.2f} from {heat['images']:,} images")

@@ -50,8 +50,9 @@ def choose(
 ) -> Line:
     """Leaves the pair at the point of the line that does best inside, of those that lose little outside.
 
-    `measure` gives (inside, outside) of a pair, both better when higher. Points whose `outside` is more than
-    `tolerance` below the base's are chosen only where every other point than the base fails, by both measures' sum.
+    `measure` gives (inside, outside) of a pair, both better when higher. A point whose `outside` is more than
+    `tolerance` below the base's is chosen only where every point but the base is such; then the best inside is, and
+    `kept` says so: nobody trains to be handed the base.
     """
     points = []
     for alpha in STEPS:
@@ -59,6 +60,6 @@ def choose(
         points.append(Point(alpha, *measure(pair)))
     floor = points[0].outside - tolerance
     able = [point for point in points[1:] if point.outside >= floor]
-    best = max(able, key=lambda p: p.inside) if able else max(points, key=lambda p: p.inside + p.outside)
+    best = max(able or points[1:], key=lambda p: p.inside)
     pair.load(between(base, trained, best.alpha))
     return Line(tuple(points), best, bool(able))
