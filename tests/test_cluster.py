@@ -111,7 +111,7 @@ def test_a_run_on_a_cluster_writes_what_a_local_run_writes(
         request.getfixturevalue("ray")
     else:
         monkeypatch.setattr(Cluster, "spread", in_pieces)
-    monkeypatch.setattr("sextant.ingest.FRAGMENT", 7)
+    monkeypatch.setattr("sextant.reading.FRAGMENT", 7)
     monkeypatch.setattr("sextant.vectors.ROWS_A_PART", 11)
     found = []
     for name, engine in (("here", "local"), ("there", "ray")):
@@ -132,7 +132,7 @@ def test_a_run_on_a_cluster_writes_what_a_local_run_writes(
 def test_a_worker_that_is_killed_loses_and_doubles_nothing(
     ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sextant.ingest.FRAGMENT", 5)
+    monkeypatch.setattr("sextant.reading.FRAGMENT", 5)
     many(tmp_path / "pictures", 30)
     picture(tmp_path / "pictures" / "00012.png", DEADLY)
     with opened(tmp_path, partial(fragile, str(tmp_path), 1), engine="ray", actors=1) as photos:
@@ -147,7 +147,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(
 def test_a_picture_that_kills_every_worker_is_left_out_and_named(
     ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sextant.ingest.FRAGMENT", 4)
+    monkeypatch.setattr("sextant.reading.FRAGMENT", 4)
     monkeypatch.setattr(cluster, "RETRIES", 1)
     many(tmp_path / "pictures", 10)
     picture(tmp_path / "pictures" / "00004.png", DEADLY)
@@ -161,7 +161,7 @@ def test_a_picture_that_kills_every_worker_is_left_out_and_named(
 
 def test_a_real_encoder_gives_the_same_vectors_in_fragments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cluster, "spread", in_pieces)
-    monkeypatch.setattr("sextant.ingest.FRAGMENT", 7)
+    monkeypatch.setattr("sextant.reading.FRAGMENT", 7)
     found = []
     for name, engine in (("here", "local"), ("there", "ray")):
         many(tmp_path / name / "pictures", 24)

@@ -17,7 +17,7 @@ import sextant
 import sextant.images
 from fakes import FakeEncoder, attributes, many, opened, picture, pictures, vocabulary
 from sextant.errors import ImageError, ModelError, UsageError
-from sextant.ingest import ahead
+from sextant.reading import ahead
 from sextant.types import Floats
 
 

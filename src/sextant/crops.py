@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sextant import ingest, search, tables
+from sextant import search, tables
 from sextant.background import background_prompts
 from sextant.edges import Edges
 from sextant.embedding import encode
@@ -26,6 +26,7 @@ from sextant.errors import ImageError
 from sextant.maths.logits import logit_matrix
 from sextant.place import Place, lies
 from sextant.place import read as read_bytes
+from sextant.reading import ahead
 from sextant.types import Encoder, Floats, PreparingEncoder, Progress, Skipped
 from sextant.view import View
 
@@ -90,7 +91,7 @@ def add(edges: Edges, *, progress: Report | None = None) -> CropsReport:
     def read(item: tuple[str, str]) -> tuple[str, str, list[Any]] | Skipped:
         return _read(lies(edges.folder, item[0]), item, encoder)
 
-    items = ingest.ahead(todo, read, workers=settings.workers, window=settings.workers + settings.batch)
+    items = ahead(todo, read, workers=settings.workers, window=settings.workers + settings.batch)
     for done, item in enumerate(items, 1):
         if isinstance(item, Skipped):
             skipped.append(item)

@@ -11,40 +11,31 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from sextant.embedding import embed_file, encode, prepared
+from sextant.embedding import embed_file, encode
 from sextant.errors import ImageError
-from sextant.place import Bucket, Place, is_url, lies, read
+from sextant.place import Bucket, Place, is_url, lies
+from sextant.reading import AHEAD_BATCHES, Read, afar, ahead, bytes_of, read_one, worker
 from sextant.settings import Settings
 from sextant.store import FILES, IMAGES, Store
-from sextant.types import AddReport, Encoder, Floats, ImageFacts, Lost, Progress, Skipped, Spread
+from sextant.types import AddReport, Encoder, Floats, ImageFacts, Progress, Skipped, Spread
 from sextant.vectors import LogitsOf, Vectors
 from sextant.walk import Candidate, Source, candidate, folders, is_gone, name_of, place_of, walk
 
-__all__ = ["Candidate", "Ingest", "Source", "ahead", "bring", "embed_file", "folders", "name_of", "walk"]
+__all__ = ["Candidate", "Ingest", "Source", "bring", "embed_file", "folders", "name_of", "walk"]
 
-MAX_BYTES = 1 << 30
-"""A file larger than this is refused unread."""
 ROWS_A_FLUSH = 512
-FRAGMENT = 256  # files that a worker elsewhere is handed at a time
 NAMES_A_LOT = 64
-AHEAD_BATCHES = 2
 SECONDS_A_REPORT = 0.2
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +45,6 @@ class Known:
     id: str
     bytes: int
     mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A file that was read. `pixels` is None where the image needs no encoding, or has a `row` already.
-
-    `row` is what the encoder made of it elsewhere: its vector (dim,), or the reason why there is none.
-    """
-
-    file: Candidate
-    id: str
-    facts: ImageFacts | None = None
-    pixels: Any = None
-    row: Floats | str | None = None
-
-
-# the pipeline
-
-
-def ahead(items: Iterable[T], work: Callable[[T], R], *, workers: int, window: int) -> Iterator[R]:
-    """`work` of every item, in order, computed by threads at most `window` items ahead of the reader."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="sextant-decode")
-    waiting: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= window:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass
@@ -130,7 +89,7 @@ class Ingest:
         self.tally = _Tally()
         self._images: list[dict[str, Any]] = []
         self._rows: list[dict[str, Any]] = []
-        self._batch: list[_Read] = []
+        self._batch: list[Read] = []
         self._encoded: list[tuple[list[str], Floats]] = []
         self._flushed = time.monotonic()
 
@@ -149,9 +108,11 @@ class Ingest:
         """
         started = reported = time.monotonic()
         window = AHEAD_BATCHES * self.settings.batch + self.settings.workers
-        here = spread is None or load is None
-        items = ahead(candidates, self._read, workers=self.settings.workers, window=window) if here else None
-        for item in items or self._elsewhere(candidates, spread, load):
+        if spread is None or load is None:
+            items = ahead(candidates, self._read, workers=self.settings.workers, window=window)
+        else:
+            items = self._elsewhere(candidates, spread, load)
+        for item in items:
             self.tally.done += 1
             self._take(item)
             if len(self._batch) >= self.settings.batch:
@@ -170,54 +131,38 @@ class Ingest:
         tally = self.tally
         return Progress("add", tally.done, max(total, tally.done), seconds, tally.encoded, len(tally.skipped))
 
-    def _read(self, item: Candidate | Skipped) -> _Read | Skipped:
+    def _read(self, item: Candidate | Skipped) -> Read | Skipped:
         """In a thread: the file's bytes to an id and, where needed, pixels."""
         if isinstance(item, Skipped):
             return item
-        return self._unchanged(item) or _read_one(item, self.encoder, self._complete)
+        return self._unchanged(item) or read_one(item, self.encoder, self._complete)
 
-    def _unchanged(self, item: Candidate) -> _Read | None:
+    def _unchanged(self, item: Candidate) -> Read | None:
         """A file that need not be read, by its size and time of change."""
         known = self.files.get(item.name)
         if known and (known.bytes, known.mtime_ns) == (item.bytes, item.mtime_ns) and self._complete(known.id):
-            return _Read(item, known.id)
+            return Read(item, known.id)
         return None
 
     def _elsewhere(
-        self, candidates: Iterable[Candidate | Skipped], spread: Spread | None, load: Callable[[], Encoder] | None
-    ) -> Iterator[_Read | Skipped]:
-        """What other processes make of the candidates that are new, in order, a fragment of them at a time.
-
-        A fragment that ended its worker too often is tried again file by file, so that only the culprit is left out.
-        """
-        if spread is None or load is None:
-            return
+        self, candidates: Iterable[Candidate | Skipped], spread: Spread, load: Callable[[], Encoder]
+    ) -> Iterator[Read | Skipped]:
+        """What other processes make of the candidates that are new; the others come first, as they are known."""
         new: list[Candidate] = []
         for item in candidates:
-            known = item if isinstance(item, Skipped) else self._unchanged(item)
-            if known is None:
-                new.append(item)  # type: ignore[arg-type]
-            else:
+            if isinstance(item, Skipped):
+                yield item
+            elif known := self._unchanged(item):
                 yield known
+            else:
+                new.append(item)
         complete = np.array(sorted(self.have_vector & self.have_facts), "S32")
-        make = partial(worker, load, self.settings, complete)
-        parts = [new[i : i + FRAGMENT] for i in range(0, len(new), FRAGMENT)]
-        lost: list[Candidate] = []
-        for part, found in zip(parts, spread(make, parts), strict=True):
-            if isinstance(found, Lost):
-                lost += part
-            else:
-                yield from found
-        for item, found in zip(lost, spread(make, [[i] for i in lost], alone=True) if lost else (), strict=True):
-            if isinstance(found, Lost):
-                yield Skipped(item.name, f"the worker that read it died each time, {found.times} times")
-            else:
-                yield from found
+        yield from afar(new, partial(worker, load, self.settings, complete), spread)
 
     def _complete(self, image_id: str) -> bool:
         return image_id in self.have_vector and image_id in self.have_facts
 
-    def _take(self, item: _Read | Skipped) -> None:
+    def _take(self, item: Read | Skipped) -> None:
         if isinstance(item, Skipped):
             self.tally.skipped.append(item)
         elif isinstance(item.row, str):
@@ -243,19 +188,19 @@ class Ingest:
         for item in batch:
             self._remember(item)
 
-    def _keep(self, item: _Read, row: Floats) -> None:
+    def _keep(self, item: Read, row: Floats) -> None:
         self._encoded.append(([item.id], row[None, :]))
         self._rows_of(item)
         self.tally.encoded += 1
 
-    def _rows_of(self, item: _Read) -> None:
+    def _rows_of(self, item: Read) -> None:
         if item.id not in self.have_facts and item.facts is not None:
             now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
             self._images.append({"id": item.id, "bytes": item.file.bytes, "added_at": now, **_facts_row(item.facts)})
             self.have_facts.add(item.id)
         self.have_vector.add(item.id)
 
-    def _remember(self, item: _Read) -> None:
+    def _remember(self, item: Read) -> None:
         """Notes where the image lies, and counts what kind of news that is."""
         file, old = item.file, self.files.get(item.file.name)
         if old and old.id == item.id:
@@ -333,60 +278,6 @@ class Ingest:
         )
 
 
-def worker(
-    load: Callable[[], Encoder], settings: Settings, complete: NDArray[np.bytes_]
-) -> Callable[[Sequence[Candidate]], list[_Read | Skipped]]:
-    """In another process: what reads and encodes one fragment of files. `complete` are sorted ids that need nothing."""
-    encoder = load()
-
-    def is_complete(image: str) -> bool:
-        place = int(np.searchsorted(complete, image.encode()))
-        return place < len(complete) and bool(complete[place] == image.encode())
-
-    def work(files: Sequence[Candidate]) -> list[_Read | Skipped]:
-        window = AHEAD_BATCHES * settings.batch + settings.workers
-        out: list[_Read | Skipped] = []
-        waiting: dict[str, list[int]] = {}  # by id, the places in `out`; a copy is encoded once
-        for item in ahead(files, lambda f: _read_one(f, encoder, is_complete), workers=settings.workers, window=window):
-            if isinstance(item, _Read) and item.pixels is not None:
-                waiting.setdefault(item.id, []).append(len(out))
-            out.append(item)
-            if sum(map(len, waiting.values())) >= settings.batch:
-                _encode_waiting(out, waiting, encoder)
-        _encode_waiting(out, waiting, encoder)
-        return out
-
-    return work
-
-
-def _encode_waiting(out: list[_Read | Skipped], waiting: dict[str, list[int]], encoder: Encoder) -> None:
-    """Gives a batch of what was read its rows, in place of its pixels."""
-    first: list[Any] = [out[places[0]] for places in waiting.values()]
-    for places, row in zip(waiting.values(), encode(encoder, [item.pixels for item in first]), strict=True):
-        for place in places:
-            item = out[place]
-            if isinstance(item, _Read):
-                out[place] = replace(item, pixels=None, row=row)
-    waiting.clear()
-
-
-def _read_one(item: Candidate, encoder: Encoder, complete: Callable[[str], bool]) -> _Read | Skipped:
-    """In a thread: a file's bytes to an id and, where the image is not complete, pixels and facts."""
-    from sextant import images  # brings Pillow, which a query has no need of
-
-    try:
-        data = _bytes_of(item)
-        image = images.identify(data)
-        if complete(image):
-            return _Read(item, image)
-        pixels, facts = prepared(data, encoder)
-        return _Read(item, image, facts, pixels)
-    except ImageError as error:
-        return Skipped(item.name, str(error))
-    except MemoryError:
-        return Skipped(item.name, "too large for this machine's memory")
-
-
 def bring(
     store: Store,
     vectors: Vectors,
@@ -456,22 +347,13 @@ def _brought(name: str, folder: Path, known: set[str]) -> tuple[dict[str, Any], 
     if isinstance(file, Skipped):
         return file
     try:
-        data = _bytes_of(file)
+        data = bytes_of(file)
         _, facts = images.decode(data, least_side=images.FACTS_SIDE)
     except ImageError as error:
         return Skipped(file.name, str(error))
     image = images.identify(data)
     row = {"id": image, "bytes": file.bytes, "added_at": now, **_facts_row(facts)}
     return row, {"path": file.name, "id": image, "bytes": file.bytes, "mtime_ns": file.mtime_ns}
-
-
-def _bytes_of(file: Candidate) -> bytes:
-    try:
-        if file.bytes > MAX_BYTES:
-            raise ImageError(f"larger than {MAX_BYTES >> 20} MiB")
-        return read(file.path)
-    except OSError as error:
-        raise ImageError(f"cannot be read: {error.strerror or error}") from error
 
 
 def _facts_row(facts: ImageFacts) -> dict[str, Any]:
