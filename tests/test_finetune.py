@@ -160,7 +160,7 @@ class TestRun:
         monkeypatch.undo()
         finetune.finetune(finetune.Request(source=data, out=run.folder))
         assert (run.folder / "tuned.safetensors").read_bytes() == weights
-        told = json.loads((run.folder / "bundle" / "card.json").read_text())["taught"]
+        told = json.loads((run.folder / "bundle" / "card.json").read_text())["taught_phrases"]
         assert {code.replace("_", " ") for code in COLOURS} <= {text.removeprefix("a photo of ") for text in told}
 
     def test_stopped_at_every_step_it_goes_on_to_the_same_weights(

@@ -140,7 +140,7 @@ def test_what_the_encoder_was_taught_is_asked_in_its_own_words_alone(photos: Col
     spoken = [v.text for v in question.question(photos, "Red + dog").variants[1]]
     assert len(spoken) > 1
     held = photos.manifest
-    manifest.write(photos.folder, held.with_encoder(taught=["dog"]))
+    manifest.write(photos.folder, held.with_encoder(taught_phrases=["dog"]))
     try:
         asked = question.question(photos, "red + Dog")
         assert [v.text for v in asked.variants[1]] == ["Dog"]

@@ -153,7 +153,7 @@ def adopted(held: Manifest, encoder: Encoder, model: str) -> Manifest:
         logit_scale=float(encoder.logit_scale),
         logit_bias=float(encoder.logit_bias),
         prior=getattr(getattr(encoder, "card", None), "prior", None) or getattr(encoder, "prior", None),
-        taught=list(getattr(getattr(encoder, "card", None), "taught", ())) or None,
+        taught_phrases=list(getattr(getattr(encoder, "card", None), "taught_phrases", ())) or None,
     )
 
 

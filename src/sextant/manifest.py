@@ -25,7 +25,7 @@ RESTORE = "Allow reading it, or restore it from a backup"
 class Manifest:
     """`encoder` is `NAME@REVISION` of the vectors in use, None before the first `add`; `model` is how it is loaded.
 
-    `taught` are the phrases that a fine-tuning run taught it.
+    `taught_phrases` are those that a fine-tuning run taught it.
     """
 
     format: int = FORMAT
@@ -37,7 +37,7 @@ class Manifest:
     logit_bias: float = 0.0
     catalog: str = "catalog.db"
     prior: dict[str, Any] | None = None
-    taught: list[str] | None = None
+    taught_phrases: list[str] | None = None
 
     def with_encoder(self, **values: Any) -> Manifest:
         """A copy that uses another encoder."""
@@ -111,7 +111,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "model": (str, NoneType),
     "precision": (str,),
     "prior": (dict, NoneType),
-    "taught": (list, NoneType),
+    "taught_phrases": (list, NoneType),
     "encoder": (str, NoneType),
     "dim": (int,),
     "logit_scale": (float, int),

@@ -69,16 +69,14 @@ def question(edges: Edges, text: str, negatives: Sequence[str] = (), *, expand: 
         UsageError: the text cannot be read, or the dictionary.
     """
     asked = phrasing.parse(text, negatives)
-    if not expand:
-        return Question(asked, tuple((Variant(t.text, 1.0, None),) for t in asked.positives))
-    known, taught = dictionary_of(edges), {text.casefold() for text in edges.manifest.taught or ()}
-    return Question(
-        asked,
-        tuple(
-            (Variant(t.text, 1.0, None),) if t.text.casefold() in taught else known.variants(t.text, VARIANTS)
-            for t in asked.positives
-        ),
-    )
+    taught = {phrase.casefold() for phrase in edges.manifest.taught_phrases or ()}
+
+    def variants(term: str) -> tuple[Variant, ...]:
+        if not expand or term.casefold() in taught:
+            return (Variant(term, 1.0, None),)
+        return dictionary_of(edges).variants(term, VARIANTS)
+
+    return Question(asked, tuple(variants(term.text) for term in asked.positives))
 
 
 def dictionary_of(edges: Edges) -> Expansions:

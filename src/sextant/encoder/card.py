@@ -57,7 +57,7 @@ class Card(BaseModel):
     background_hash: str | None = None
     prior: dict[str, Any] | None = None
     golden: dict[str, Any] | None = None
-    taught: tuple[str, ...] = ()
+    taught_phrases: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Write `card.json` into a bundle folder."""

@@ -37,11 +37,12 @@ def export(run: Run) -> dict[str, Any]:
     target, pair = run.folder / "bundle", run.tuned
     name = f"{run.base.card.name.split('+')[0]}+{run.recipe.name}"
     prior = priors.of_run(run)
+    phrases = [text for part in run.prompts for text in part]
     about = {
         "name": name,
         "description": f"{run.base.card.name} fine-tuned to {len(run.classes)} classes ({run.recipe.name}).",
         "prior": prior,
-        "taught": list(dict.fromkeys([*run.base.card.taught, *(text for part in run.prompts for text in part)])),
+        "taught_phrases": list(dict.fromkeys([*run.base.card.taught_phrases, *phrases])),
         "tuned": {
             "base": f"{run.base.card.name}@{run.base.card.revision}",
             "classes": list(run.classes),
