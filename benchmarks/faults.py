@@ -27,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -114,15 +115,16 @@ class Campaign:
             before = len(told_of(folder / "told.jsonl"))
             reach = 1.0 if turn == 0 else self.random.choice((0.3, 1.0))
             moment = self.random.uniform(0.0, reach) * self.seconds
+            until = {"until": str(asked.enough)} if asked is not None else {}
             try:
-                killed = self.forker.run(self.name, folder, self.work.seconds, processor=moment).killed
+                killed = self.forker.run(self.name, folder, self.work.seconds, processor=moment, **until).killed
             except RuntimeError as error:
                 self.found.unreadable.append(f"the work cannot be done again: {error}")
                 break
             if asked is not None:
                 asked.pause()
             told = told_of(folder / "told.jsonl") + (asked.acknowledged() if asked else [])
-            if not killed:
+            if not killed or (asked is not None and asked.enough.exists()):
                 break
             self.found.kills += 1
             self.found.silent += len(told) == before
@@ -185,14 +187,17 @@ class Asking:
     """Clients of a server that dies: each sends its events until they are acknowledged."""
 
     def __init__(self, folder: Path, work: Served) -> None:
-        self.folder, self.work = folder, work
+        self.folder, self.work, self.enough = folder, work, folder / "enough"
         self.told: dict[str, list[Any]] = {}
+        self.refused: Counter[int] = Counter()
         self.stopped, self.spent = threading.Event(), 0.0
         with work.open(folder) as photos:
             self.images = sorted(set(photos.located().values()))
         self.threads = [threading.Thread(target=self.client, args=(n,)) for n in range(work.clients)]
         for thread in self.threads:
             thread.start()
+        self.waiter = threading.Thread(target=self.wait)
+        self.waiter.start()
 
     def client(self, number: int) -> None:
         for place in range(self.work.events):
@@ -212,6 +217,9 @@ class Asking:
             connection.close()
             if answer.status == 200:
                 self.told[body["key"]] = [body["key"], content["event"], body["image"], body.get("code")]
+            else:
+                self.refused[answer.status] += 1
+                time.sleep(0.01)
         except (OSError, HTTPException, ValueError):
             time.sleep(0.01)
 
@@ -223,23 +231,19 @@ class Asking:
 
     def rest(self, forker: Forker, name: str) -> None:
         """A server for what is not acknowledged yet."""
-        done = threading.Event()
-
-        def wait() -> None:
-            for thread in self.threads:
-                thread.join()
-            done.set()
-            (self.folder / "enough").touch()
-
-        threading.Thread(target=wait).start()
-        while not done.is_set():
-            self.spent = forker.run(name, self.folder, 600.0, until=str(self.folder / "enough")).processor
+        while not self.enough.exists():
+            self.spent = forker.run(name, self.folder, 600.0, until=str(self.enough)).processor
             self.pause()
+
+    def wait(self) -> None:
+        """Until everything is acknowledged."""
+        for thread in self.threads:
+            thread.join()
+        self.enough.touch()
 
     def stop(self) -> None:
         self.stopped.set()
-        for thread in self.threads:
-            thread.join()
+        self.waiter.join()
 
 
 def line(work: Work, found: Outcome) -> list[str]:

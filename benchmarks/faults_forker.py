@@ -21,6 +21,7 @@ import json, os, resource, signal, sys, time, traceback
 sys.path[:0] = [sys.argv[1]]
 import faults, lance, sextant.collection, sextant.images, sextant.models, sextant.web.app, sextant.web.server
 import sextant.curate, sextant.finetune, sextant.indexing, sextant.crops, sextant.cli.adding, faiss, onnxruntime
+import sextant.database
 from pathlib import Path
 from sextant.errors import SextantError
 
@@ -36,6 +37,8 @@ def worker(name, folder, logs, given):
         os.setuid(given["uid"])
     if "files" in given:
         resource.setrlimit(resource.RLIMIT_NOFILE, (given["files"], given["files"]))
+    if "patience" in given:
+        sextant.database.RESTART_SECONDS = given["patience"]
     status = 0
     try:
         faults.WORKS[name]().work(folder, told)
@@ -54,9 +57,16 @@ def spent(pid):
     except (OSError, IndexError):
         return 0.0
 
+def all_of(pid):
+    try:
+        return sum(spent(f"{pid}/task/{t}") for t in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return 0.0
+
 for line in sys.stdin:
     name, folder, logs, seconds, given = json.loads(line)
     budget, until, begun = given.pop("processor", None), given.pop("until", None), time.monotonic()
+    reached, mark = given.pop("mark", (None, None))
     pid = os.fork()
     if not pid:
         os.setpgid(0, 0)
@@ -64,9 +74,13 @@ for line in sys.stdin:
     while (gone := os.wait4(pid, os.WNOHANG))[0] == 0 and time.monotonic() - begun < seconds:
         if until is not None and os.path.exists(until):
             break
-        if budget is not None and sum(spent(f"{pid}/task/{t}") for t in os.listdir(f"/proc/{pid}/task")) > budget:
+        left = 0.1
+        if budget is not None and (left := budget - all_of(pid)) <= 0:
             break
-        time.sleep(0.002)
+        if reached is not None and (left := reached - all_of(pid)) <= 0:
+            open(mark, "w").close()
+            reached = None
+        time.sleep(min(0.05, max(0.002, left / 4)))
     took = time.monotonic() - begun
     if gone[0] == 0:
         os.kill(pid, signal.SIGKILL)
@@ -101,7 +115,8 @@ class Forker:
     def end(self, name: str, folder: Path, seconds: float, *, logs: Path | None = None, **given: Any) -> Ended:
         """Runs a verb's work for so many seconds at most; `logs` is where it writes what it says, else the folder.
 
-        With `processor` it is killed when it has spent so many seconds of the processor, however busy the machine is.
+        With `processor` it is killed when it has spent so many seconds of the processor, however busy the machine is;
+        with `until` when that file is there. With `mark`, seconds and a file, that file is made when it has spent them.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
