@@ -7,10 +7,11 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
 from sextant.errors import UsageError
+from sextant.maths import platt
 from sextant.maths.calibration import Calibration, confidence, fixed, group_confidence
 from sextant.maths.fitting import Labelled, fit, fit_isotonic, fit_temperature
 from sextant.maths.metrics import expected_calibration_error
-from sextant.maths.platt import SPREAD, START, Sample, _newton, _stacked, fit_lines
+from sextant.maths.platt import SPREAD, START, Sample, _evened, _newton, _stacked, fit_lines, fit_lines_by_fold
 
 
 def world(n, slope, offset, seed):
@@ -27,10 +28,10 @@ def labelled(logits, truth, weights=None, base=None, start=0):
 
 def test_newton_finds_what_a_general_optimiser_finds():
     samples = [Sample(*world(n, s, o, n), np.ones(n)) for n, s, o in ((30, 0.5, 1.0), (80, 1.4, -2.0))]
-    x, y, w = _stacked(samples)
-    own = np.tile(START, (2, 1))
+    x, y, weight = _stacked(samples)
+    own = np.tile(START, (1, 2, 1))
     for _ in range(5):
-        own, doubt = _newton(x, y, w, own, START, SPREAD)
+        own, doubt = _newton(x, y, _evened(weight)[None], own, START[None], SPREAD[None])
     for a, sample in enumerate(samples):
 
         def loss(free, sample=sample):
@@ -39,8 +40,65 @@ def test_newton_finds_what_a_general_optimiser_finds():
             return fit + 0.5 * (((free - START) / SPREAD) ** 2).sum()
 
         best = minimize(loss, START)
-        assert own[a] == pytest.approx(best.x, abs=1e-3)
-        assert doubt[a] == pytest.approx(np.diag(best.hess_inv), rel=0.2)
+        assert own[0, a] == pytest.approx(best.x, abs=1e-3)
+        assert doubt[0, a] == pytest.approx(np.diag(best.hess_inv), rel=0.2)
+
+
+def slow_lines(samples):
+    """One attribute, one Newton step and one matrix at a time, as the formulas read."""
+    common, spread = START, SPREAD
+    own = [START.copy() for _ in samples]
+    doubt = [np.zeros(2) for _ in samples]
+    for _ in range(platt.ROUNDS):
+        for a, sample in enumerate(samples):
+            light = np.minimum(sample.weight, platt.HEAVIEST * sample.weight.mean())
+            w = light * light.sum() / (light**2).sum()
+            design = np.stack([sample.log_odds, np.ones(len(w))], axis=1)
+            for _ in range(platt.STEPS):
+                p = expit(design @ own[a])
+                gradient = design.T @ (w * (p - sample.truth)) + (own[a] - common) / spread**2
+                hessian = (design.T * (w * p * (1 - p))) @ design + np.diag(1 / spread**2)
+                doubt[a] = np.diag(np.linalg.inv(hessian))
+                longest = platt.LONGEST
+                moved = own[a] - np.clip(np.linalg.solve(hessian, gradient), -longest, longest)
+                if moved[0] < 0:
+                    moved = np.array([0.0, own[a][1] - np.clip(gradient[1] / hessian[1, 1], -longest, longest)])
+                own[a] = moved
+        table, variance = np.array(own), np.array(doubt)
+        certainty = 1 / (spread**2 + variance)
+        top = (certainty * table).sum(axis=0) + START / platt.START_SPREAD**2
+        common = top / (certainty.sum(axis=0) + 1 / platt.START_SPREAD**2)
+        scatter = ((table - common) ** 2 + variance).sum(axis=0) + platt.WORTH * SPREAD**2
+        spread = np.sqrt(scatter / (len(samples) + platt.WORTH))
+    return np.array(own), common, spread
+
+
+@pytest.mark.parametrize("cells_at_once", [1, 200, platt.CELLS_AT_ONCE])
+def test_lines_of_all_folds_at_once_equal_those_of_one_after_another(cells_at_once, monkeypatch):
+    monkeypatch.setattr(platt, "CELLS_AT_ONCE", cells_at_once)
+    numbers = np.random.default_rng(5)
+    samples, places = [], []
+    for k, n in enumerate((25, 7, 60, 25)):
+        slope = -1.0 if k == 2 else 0.4 + 0.3 * k  # one falls, and is held level
+        samples.append(Sample(*world(n, slope, k - 2.0, k), numbers.choice([1.0, 3.0, 80.0], n)))
+        places.append(numbers.integers(0, 5, n))
+    found = fit_lines_by_fold(samples, places, 5)
+    assert len(found) == 6
+    for part, lines in enumerate(found):
+        kept = [place != part - 1 for place in places]
+        some = [Sample(s.log_odds[k], s.truth[k], s.weight[k]) for s, k in zip(samples, kept, strict=True)]
+        own, common, spread = slow_lines(some)
+        assert lines.own == pytest.approx(own, abs=1e-9)
+        assert lines.common == pytest.approx(common, abs=1e-9)
+        assert lines.spread == pytest.approx(spread, abs=1e-9)
+    assert found[0].own[2, 0] == 0
+
+
+def test_an_attribute_without_labels_outside_a_fold_leans_on_the_others_alone():
+    samples = [Sample(*world(40, 0.5, -1.0, 1), np.ones(40)), Sample(*world(3, 0.5, -1.0, 2), np.ones(3))]
+    folds = [np.arange(40) % 5, np.full(3, 2)]
+    lines = fit_lines_by_fold(samples, folds, 5)[3]  # without fold 2
+    assert lines.own[1] == pytest.approx(lines.common, abs=0.01)
 
 
 def test_weights_count_by_their_ratio():

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
 
 from sextant.errors import UsageError
-from sextant.maths.metrics import average_precision, evaluate, expected_calibration_error
+from sextant.maths import metrics
+from sextant.maths.metrics import average_precision, evaluate, expected_calibration_error, summaries
 
 
 def slow_ece(p, y, w, bins):
@@ -150,12 +149,46 @@ def test_the_reliability_curve_holds_every_label_once():
         assert bar.rate_low <= bar.rate <= bar.rate_high
 
 
-def test_thirty_seven_attributes_of_twelve_thousand_images_take_seconds():
-    p, y = draw(12_217 * 37)
-    start = time.perf_counter()
+def test_the_images_of_all_attributes_are_drawn_once(monkeypatch):
+    drawn, multiplied = [], []
+    draws, resampled = metrics._draws, metrics._resampled
+    monkeypatch.setattr(metrics, "_draws", lambda n, *rest: drawn.append(n) or draws(n, *rest))
+    monkeypatch.setattr(metrics, "_resampled", lambda *given: multiplied.append(len(given[0][0])) or resampled(*given))
+    p, y = draw(1221 * 37)
     found = evaluate(p.reshape(-1, 37), y.reshape(-1, 37))
-    assert time.perf_counter() - start < 5
-    assert found.pooled.n == 12_217 * 37
+    assert found.pooled.n == 1221 * 37
+    assert drawn == [1221]
+    assert multiplied == [1221] * 37  # a product an attribute; none of all cells, and none an image or a resample
+
+
+def summarised(columns):
+    """What `evaluate` says of each alone, in brief."""
+    found = []
+    for p, y, w in columns:
+        pooled = evaluate(p[:, None], y[:, None], w[:, None]).pooled
+        ece = pooled.ece
+        found.append((pooled.n, pooled.bins, ece.value, ece.low, ece.high, pooled.brier.value, pooled.nll.value))
+    return found
+
+
+@pytest.mark.parametrize("sums_at_once", [1, 2000, metrics.SUMS_AT_ONCE])
+def test_summaries_are_what_an_evaluation_says_of_each_alone(sums_at_once, monkeypatch):
+    monkeypatch.setattr(metrics, "SUMS_AT_ONCE", sums_at_once)
+    numbers = np.random.default_rng(8)
+    columns = []
+    for k, n in enumerate((25, 1, 400, 25, 31)):
+        p, y = draw(n, seed=k, sharpen=1.5)
+        p[numbers.random(n) < 0.2] = 0.0 if k == 3 else np.nan
+        p[0], w = 1.0, numbers.uniform(0.5, 9, n)
+        columns.append((p, y, w))
+    found = [(s.n, s.bins, s.ece.value, s.ece.low, s.ece.high, s.brier, s.nll) for s in summaries(columns)]
+    assert np.array(found) == pytest.approx(np.array(summarised(columns)), abs=1e-6)
+
+
+def test_summaries_of_columns_without_a_label_are_refused():
+    assert summaries([]) == []
+    with pytest.raises(UsageError, match="no label"):
+        summaries([(np.array([0.5]), np.array([1.0]), np.ones(1)), (np.array([np.nan]), np.ones(1), np.ones(1))])
 
 
 def test_what_cannot_be_evaluated_is_named():

@@ -45,10 +45,12 @@ def calibrate(
     if not given and not groups:
         alone = ", and thumbs alone speak for no other image" if answers else ""
         raise UsageError(f"there are no labels to calibrate by{alone}; ask for some with: sextant label next CODE")
+    fits = fitting.fit(given) if given else {}
+    worth = _worth(fits, given, groups)
     records, measured, reports = {}, {}, []
-    for code, fit in (fitting.fit(given) if given else {}).items():
+    for code, fit in fits.items():
         before = view.calibration(code)
-        quality = _quality(fit, given[code]) | promises.renewed(held.get(code), fit.calibration, given[code])
+        quality = worth[code] | promises.renewed(held.get(code), fit.calibration, given[code])
         # A fit that no longer holds gives way to the curve that it stood on.
         # A head's log-odds are of labels themselves: what they were measured to be worth is kept in any case.
         learned = "head" in view.columns[code].provenance
@@ -58,10 +60,9 @@ def calibrate(
         reports.append(_report(code, fit, fit.n, fit.positives, quality))
     for group in groups:
         for place, code in enumerate(group.codes):
-            quality = _group_quality(group, place)
             if group.applied and code in view.columns:
-                records[code], measured[code] = _record(view, code, group.calibration), quality
-            reports.append(_report(code, group, len(group.truth), int((group.truth == place).sum()), quality))
+                records[code], measured[code] = _record(view, code, group.calibration), worth[code]
+            reports.append(_report(code, group, len(group.truth), int((group.truth == place).sum()), worth[code]))
     catalog.put_calibrations(view.vectors.name, records, measured)
     return reports
 
@@ -107,31 +108,29 @@ def _report(code: str, fit: Fit | GroupFit, n: int, positives: int, quality: Map
     )
 
 
-def _quality(fit: Fit, given: Labelled) -> dict[str, Any]:
-    if not np.isfinite(fit.held_out).any():
-        return {"n": fit.n}
-    weights = None if given.weights is None else np.asarray(given.weights, np.float64)
-    return _measured(fit.held_out, np.asarray(given.truth, np.float64), weights)
+def _worth(
+    fits: Mapping[str, Fit], given: Mapping[str, Labelled], groups: Sequence[GroupFit]
+) -> dict[str, dict[str, Any]]:
+    """What the held-out confidences of every column were worth, as a calibration's record keeps it."""
+    cells: dict[str, metrics.Cells] = {}
+    for code, fit in fits.items():
+        if np.isfinite(fit.held_out).any():
+            truth, weights = np.asarray(given[code].truth, np.float64), given[code].weights
+            even = np.ones_like(truth)
+            cells[code] = fit.held_out, truth, even if weights is None else np.asarray(weights, np.float64)
+    for group in groups:
+        for place, code in enumerate(group.codes):
+            truth = (group.truth == place).astype(np.float64)
+            cells[code] = group.held_out[:, place], truth, np.ones_like(truth)
+    found = dict(zip(cells, metrics.summaries(list(cells.values())), strict=True))
+    nothing: dict[str, dict[str, Any]] = {code: {"n": fit.n} for code, fit in fits.items()}
+    return nothing | {code: _kept(summary) for code, summary in found.items()}
 
 
-def _group_quality(group: GroupFit, place: int) -> dict[str, Any]:
-    truth = (group.truth == place).astype(np.float64)
-    return _measured(group.held_out[:, place], truth, None)
-
-
-def _measured(p: Doubles, truth: Doubles, weights: Doubles | None) -> dict[str, Any]:
-    """What held-out confidences (n,) were worth, as a calibration's record keeps it."""
-    w = None if weights is None else weights[:, None]
-    quality = metrics.evaluate(p[:, None], truth[:, None], w).pooled
-    return {
-        "n": quality.n,
-        "ece": quality.ece.value,
-        "ece_low": quality.ece.low,
-        "ece_high": quality.ece.high,
-        "brier": quality.brier.value,
-        "nll": quality.nll.value,
-        "bins": quality.bins,
-    }
+def _kept(summary: metrics.Summary) -> dict[str, Any]:
+    ece = summary.ece
+    judged = {"ece": ece.value, "ece_low": ece.low, "ece_high": ece.high, "brier": summary.brier, "nll": summary.nll}
+    return {"n": summary.n, **judged, "bins": summary.bins}
 
 
 def fit_card(view: View, catalog: Catalog, truth: Truth | None, background: Floats, source: str) -> Prior:

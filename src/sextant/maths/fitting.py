@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax
 
 from sextant.errors import UsageError
-from sextant.maths.calibration import Calibration, confidence, log_odds
-from sextant.maths.metrics import CERTAIN
-from sextant.maths.platt import Sample, apply_line, fit_lines
+from sextant.maths.calibration import Calibration, confidence, log_odds, sigmoid
+from sextant.maths.metrics import surprise
+from sextant.maths.platt import Sample, apply_line, fit_lines_by_fold
 
 Doubles = NDArray[np.float64]
 
@@ -64,6 +64,7 @@ class Fit:
 @dataclass(frozen=True, slots=True)
 class _Task:
     base: Calibration
+    unlabelled: Doubles
     usable: NDArray[np.bool_]
     fold: NDArray[np.intp]
     sample: Sample
@@ -77,21 +78,25 @@ def fit(labelled: Mapping[str, Labelled], *, folds: int = FOLDS, seed: int = 0) 
     """The calibration of every attribute that has labels; they help one another through their common correction."""
     if not labelled:
         raise UsageError("there is no label to calibrate with: give some with `sextant label`")
-    tasks = {code: _task(code, given, folds, seed) for code, given in labelled.items()}
-    final = dict(zip(tasks, fit_lines([task.sample for task in tasks.values()]).own, strict=True))
-    platt = {code: np.full(len(task.fold), np.nan) for code, task in tasks.items()}
-    isotonic = {code: np.full(len(task.fold), np.nan) for code, task in tasks.items()}
-    for k in range(folds):
-        lines = fit_lines([task.part(task.fold != k) for task in tasks.values()])
-        for (code, task), line in zip(tasks.items(), lines.own, strict=True):
-            out = task.fold == k
-            platt[code][out] = apply_line(line, task.sample.log_odds[out])
-            if len(task.fold) >= ISOTONIC_LABELS:
-                knots = fit_isotonic(task.part(~out))
-                isotonic[code][out] = np.interp(task.sample.log_odds[out], *knots)
-    return {
-        code: _decide(labelled[code], task, final[code], platt[code], isotonic[code]) for code, task in tasks.items()
-    }
+    fold_of = partial(_fold, folds=folds, seed=seed)
+    places = {image: fold_of(image) for given in labelled.values() for image in given.images}
+    tasks = {code: _task(code, given, places) for code, given in labelled.items()}
+    every, *without = fit_lines_by_fold([t.sample for t in tasks.values()], [t.fold for t in tasks.values()], folds)
+    unseeing = np.stack([lines.own for lines in without])
+    outcomes: dict[str, Fit] = {}
+    for a, (code, task) in enumerate(tasks.items()):
+        platt = apply_line(unseeing[task.fold, a].T, task.sample.log_odds)
+        outcomes[code] = _decide(labelled[code], task, every.own[a], platt, _held_out_isotonic(task, folds))
+    return outcomes
+
+
+def _held_out_isotonic(task: _Task, folds: int) -> Doubles:
+    """Confidences (n,) by isotonic curves that did not see the label; NaN where there are too few labels for any."""
+    found = np.full(len(task.fold), np.nan)
+    if len(found) >= ISOTONIC_LABELS:
+        for out in (task.fold == k for k in range(folds)):
+            found[out] = np.interp(task.sample.log_odds[out], *fit_isotonic(task.part(~out)))
+    return found
 
 
 def fit_isotonic(sample: Sample) -> tuple[Doubles, Doubles]:
@@ -117,17 +122,18 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
     if len(table) < LEAST_LABELS:
         raise UsageError(f"a temperature needs at least {LEAST_LABELS} labelled images, not {len(table)}")
 
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     def loss(log_temperature: float) -> float:
         chosen = log_softmax(table / np.exp(log_temperature), axis=1)[np.arange(len(right)), right]
         return -float(np.average(chosen, weights=share))
-
-    from scipy.optimize import minimize_scalar
 
     best = minimize_scalar(loss, bounds=(-4.0, 7.0), method="bounded").x
     return Calibration("temperature", {"temperature": float(np.exp(best)), "labels": len(table)})
 
 
-def _task(code: str, given: Labelled, folds: int, seed: int) -> _Task:
+def _task(code: str, given: Labelled, places: Mapping[str, int]) -> _Task:
     logits, truth = np.asarray(given.logits, dtype=np.float64), np.asarray(given.truth, dtype=np.float64)
     weights = np.ones_like(logits) if given.weights is None else np.asarray(given.weights, dtype=np.float64)
     if not logits.shape == truth.shape == weights.shape == (len(given.images),):
@@ -135,10 +141,12 @@ def _task(code: str, given: Labelled, folds: int, seed: int) -> _Task:
     if not np.isin(truth, (0, 1)).all() or not (weights > 0).all():
         raise UsageError(f"a label of {code!r} is neither yes nor no, or its weight is not above 0")
     odds = log_odds(given.base, logits, given.background)
+    bent = given.base.kind == "isotonic"
+    unlabelled = confidence(given.base, logits, given.background) if bent else sigmoid(odds)
     usable = np.isfinite(odds)
-    fold = np.array([_fold(image, folds, seed) for image in given.images], dtype=np.intp)
+    fold = np.array([places[image] for image in given.images], dtype=np.intp)
     sample = Sample(odds[usable], truth[usable], weights[usable])
-    return _Task(given.base, usable, fold[usable], sample)
+    return _Task(given.base, unlabelled, usable, fold[usable], sample)
 
 
 def _fold(image: str, folds: int, seed: int) -> int:
@@ -148,7 +156,7 @@ def _fold(image: str, folds: int, seed: int) -> int:
 
 def _decide(given: Labelled, task: _Task, line: Doubles, platt: Doubles, isotonic: Doubles) -> Fit:
     y, w = task.sample.truth, task.sample.weight
-    unlabelled = confidence(task.base, np.asarray(given.logits, dtype=np.float64), given.background)
+    unlabelled = task.unlabelled
     plain = _losses(unlabelled[task.usable], y, w)
     held, losses, curve, reason = platt, _losses(platt, y, w), _platt(given, task, line), ""
     if len(y) >= ISOTONIC_LABELS and (bent := _losses(isotonic, y, w)) < losses and bent[1] < losses[1]:
@@ -183,9 +191,8 @@ def _losses(p: Doubles, y: Doubles, w: Doubles) -> tuple[float, float]:
     """Weighted Brier score and negative log likelihood; NaN without labels."""
     if not len(y):
         return float("nan"), float("nan")
-    sure = np.clip(p, CERTAIN, 1 - CERTAIN)
-    surprise = -np.where(y > 0.5, np.log(sure), np.log1p(-sure))
-    return float(np.average((p - y) ** 2, weights=w)), float(np.average(surprise, weights=w))
+    total = w.sum()
+    return float(w @ (p - y) ** 2 / total), float(w @ surprise(p, y) / total)
 
 
 def _platt(given: Labelled, task: _Task, line: Doubles) -> Calibration:

@@ -6,9 +6,9 @@ are bootstrap intervals over images, so answers about the same image stay togeth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,8 @@ Cells = tuple[Doubles, ...]
 BINS = 15
 RESAMPLES = 200
 LEVEL = 0.95
+OUTER = 0.005, 0.995
+SUMS_AT_ONCE = 2**24  # 64 MiB of them
 CERTAIN = 1e-7  # a confidence of exactly 0 or 1 that is wrong would cost an infinite likelihood
 
 
@@ -75,6 +77,17 @@ class Quality:
     uncertainty: float
     within: float
     curve: tuple[Bin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What n labels say of confidences, in brief: ECE over `bins` of equal width, Brier score, and log likelihood."""
+
+    n: int
+    bins: int
+    ece: Estimate
+    brier: float
+    nll: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,50 @@ def _judge(
     return one
 
 
+def summaries(columns: Sequence[Cells], *, resamples: int = RESAMPLES, seed: int = 0) -> list[Summary]:
+    """In brief, and quickly, what `evaluate` says of each of many attributes alone: of cells (n,), each its own n.
+
+    A confidence that is NaN counts as not labelled. Raises `UsageError` as `evaluate` does.
+    """
+    known = [tuple(part[:, 0] for part in _cells(*map(_column, column))) for column in columns]
+    longest = max((len(cells[0]) for cells in known), default=1)
+    draws = _draws(longest, resamples, seed)
+    at_once = max(1, SUMS_AT_ONCE // (longest * (BINS + 1)))
+    starts = range(0, len(known), at_once)
+    return [found for start in starts for found in _summaries(known[start : start + at_once], draws)]
+
+
+def _summaries(columns: Sequence[Cells], draws: NDArray[np.float32]) -> list[Summary]:
+    """All of them by one matrix product. `draws` are of as many images as the longest column has, or more."""
+    lengths = np.array([len(column[0]) for column in columns])
+    attribute, at = np.repeat(np.arange(len(columns)), lengths), np.concatenate([np.arange(n) for n in lengths])
+    p, y, w = (np.concatenate([column[k] for column in columns]) for k in range(3))
+    there = w > 0
+    attribute, at, p, y, w = attribute[there], at[there], p[there], y[there], w[there]
+    counts = np.bincount(attribute)
+    bins = np.array([bins_for(n) for n in counts])
+    first = np.cumsum(bins) - bins
+    slot = first[attribute]
+    for count in np.unique(bins):
+        some = bins[attribute] == count
+        slot[some] += _bin_of(p[some], _width_edges(count))
+    weight = np.bincount(attribute, w)
+    ece, brier, nll = (
+        np.add.reduceat(np.abs(np.bincount(slot, w * (p - y), bins.sum())), first) / weight,
+        np.bincount(attribute, w * (p - y) ** 2) / weight,
+        np.bincount(attribute, w * surprise(p, y)) / weight,
+    )
+    parts = np.zeros((bins.sum() + len(columns), at.max() + 1), np.float32)
+    parts[slot, at], parts[bins.sum() + attribute, at] = w * (p - y), w
+    again = (parts @ draws[: parts.shape[1]]).astype(np.float64)
+    gaps = np.add.reduceat(np.abs(again[: bins.sum()]), first) / np.maximum(again[bins.sum() :], 1e-12)
+    doubt = np.quantile(gaps, OUTER, axis=1).T
+    return [
+        Summary(int(counts[a]), int(bins[a]), _around(float(ece[a]), doubt[a]), float(brier[a]), float(nll[a]))
+        for a in range(len(columns))
+    ]
+
+
 def bins_for(n: int) -> int:
     """Fewer bins for fewer labels: about ten in each, at least two bins and at most fifteen."""
     return int(np.clip(n // 10, 2, BINS))
@@ -146,9 +203,14 @@ def bins_for(n: int) -> int:
 
 def _draws(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
     """How often each image comes up in each resample (images, resamples): Poisson with mean 1, from a table."""
+    return _times()[np.random.default_rng(seed).integers(0, 2**16, (images, resamples), dtype=np.uint16)]
+
+
+@cache
+def _times() -> NDArray[np.float32]:
+    """Where 2¹⁶ even steps from 0 to 1 fall in the Poisson distribution with mean 1."""
     often = np.exp(-1) / np.cumprod(np.maximum(np.arange(10), 1))  # 1 / (e k!), written out: scipy.stats loads slowly
-    table = np.searchsorted(np.cumsum(often), (np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
-    return table[np.random.default_rng(seed).integers(0, 2**16, (images, resamples), dtype=np.uint16)]
+    return np.searchsorted(np.cumsum(often), (np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
 
 
 def expected_calibration_error(
@@ -237,7 +299,7 @@ def _quality(cells: Cells, again: Doubles, edges: tuple[Doubles, Doubles]) -> Qu
         ece_mass=_pivotal(_gap(mass_sums), mass_gaps),
         ece_debiased=max(0.0, ece - max(0.0, chance - ece)),
         brier=_percentile(score, again[-2] / weight),
-        nll=_percentile(float(np.average(_surprise(p, y), weights=w)), again[-1] / weight),
+        nll=_percentile(float(np.average(surprise(p, y), weights=w)), again[-1] / weight),
         average_precision=average_precision(p, y, w),
         reliability=reliability,
         resolution=resolution,
@@ -247,7 +309,8 @@ def _quality(cells: Cells, again: Doubles, edges: tuple[Doubles, Doubles]) -> Qu
     )
 
 
-def _surprise(p: Doubles, y: Doubles) -> Doubles:
+def surprise(p: Doubles, y: Doubles) -> Doubles:
+    """What each truth (n,) costs a confidence (n,), in nats; a little less than endless where it was certain."""
     sure = np.clip(p, CERTAIN, 1 - CERTAIN)
     return np.asarray(-np.where(y > 0.5, np.log(sure), np.log1p(-sure)))
 
@@ -266,7 +329,7 @@ def _resampled(
     slots += [3 * bins + _bin_of(p, edges[1]), 4 * bins + _bin_of(p, pooled_mass)]
     slots += [np.full(len(p), 5 * bins + k) for k in range(3)]
     gap = w * (p - y)
-    parts = [w, w * p, w * y, gap, gap, w, gap * (p - y), w * _surprise(p, y)]
+    parts = [w, w * p, w * y, gap, gap, w, gap * (p - y), w * surprise(p, y)]
     # Eight numbers an image in 78 rows: a sparse product does a tenth of the work of a dense one, in one thread.
     at = np.tile(np.arange(len(p)), len(parts))
     values = np.concatenate(parts).astype(np.float32)
@@ -310,7 +373,11 @@ def _pivotal(value: float, again: Doubles) -> Estimate:
 
     The outer quantiles are those of 99 %: at 95 % a sum of folded gaps was covered only 89 times in 100.
     """
-    low, high = np.quantile(again, [0.005, 0.995])
+    return _around(value, np.quantile(again, OUTER))
+
+
+def _around(value: float, outer: Doubles) -> Estimate:
+    low, high = outer
     return Estimate(value, max(0.0, 2 * value - float(high)), max(value, 2 * value - float(low)))
 
 
