@@ -80,8 +80,14 @@ def s3(s3_server: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for method, path in (("POST", "/moto-api/reset"), ("PUT", "/photos")) if S3 else ():
         with urlopen(Request(S3 + path, method=method)):
             pass
-    said = {"ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "REGION": "us-east-1"}
-    for name, value in {**said, "ENDPOINT_URL": S3 or s3_server.url, "EC2_METADATA_DISABLED": "true"}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
+    for name, value in aws(s3_server).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("SEXTANT_HOME", str(tmp_path / "home"))
     return s3_server
+
+
+def aws(server: ObjectStore) -> dict[str, str]:
+    """The variables by which a process finds this S3."""
+    said = {"ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "REGION": "us-east-1"}
+    said |= {"ENDPOINT_URL": S3 or server.url, "EC2_METADATA_DISABLED": "true"}
+    return {f"AWS_{name}": value for name, value in said.items()}

@@ -1,11 +1,8 @@
-"""The same work on Ray as in this process: row for row, also when workers die. Skips where Ray is not installed."""
+"""What a cluster does, in one process, with everything that would travel pickled. `test_cluster_ray.py` has Ray."""
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,103 +11,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
 
 import sextant
-from fakes import FakeEncoder, many, picture, pictures, vocabulary
-from sextant import cluster
+from fakes import many, picture, vocabulary
+from sextant import cluster, errors, reading
 from sextant.cluster import Cluster
-from sextant.collection import Collection
-from sextant.errors import CollectionError, MissingExtra, UsageError
+from sextant.encoders import Encoders
+from sextant.errors import CollectionError, MissingExtra, ModelError, SextantError, UsageError
 from sextant.maths import metrics
 from sextant.settings import Settings, load
 from sextant.types import Encoder, Floats, Lost
-
-DEADLY = (9, 9, 9)
-
-
-class Fragile(FakeEncoder):
-    """Its process dies at a picture of the colour DEADLY: once for each file in `flags`, or always."""
-
-    def __init__(self, flags: str = "", times: int = 1) -> None:
-        super().__init__()
-        self.flags, self.times = flags, times
-
-    def encode_images(self, images: Sequence[Image.Image]) -> Floats:
-        if any(image.getpixel((0, 0)) == DEADLY for image in images):
-            flag = Path(self.flags) / f"died{len(list(Path(self.flags).glob('died*')))}"
-            if self.times < 0 or len(list(Path(self.flags).glob("died*"))) < self.times:
-                flag.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-        return super().encode_images(images)
+from sextant.walk import Candidate
+from workers import counts, fake, in_pieces, material, opened, rows
 
 
-def fake(_spec: str, _device: str, _precision: str) -> Encoder:
-    return FakeEncoder()
-
-
-def fragile(flags: str, times: int, _spec: str, _device: str, _precision: str) -> Encoder:
-    return Fragile(flags, times)
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
-    found = pytest.importorskip("ray", reason="the extra `cluster` is not installed")
-    for name, value in cluster.QUIET.items():
-        os.environ.setdefault(name, value)
-    here = str(Path(__file__).parent)
-    found.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
-               runtime_env={"env_vars": {"PYTHONPATH": f"{here}:{os.environ.get('PYTHONPATH', '')}"}})  # fmt: skip
-    yield found
-    found.shutdown()
-
-
-def opened(folder: Path, loader: Any = fake, **settings: Any) -> Collection:
-    return sextant.open(folder, create=True, loader=loader, **settings)
-
-
-def rows(photos: Collection) -> dict[str, Any]:
-    """All that was written: vectors in their order, bit for bit, facts, and where files lie."""
-    table = photos.vectors.read(sorted(photos.vectors.columns()), vectors=True)
-    read = table.to_pylist()
-    facts = photos.store.images().drop_columns(["added_at"])
-    return {
-        "vectors": [(r["id"], *(np.float32(r[n]).tobytes() for n in table.column_names[1:])) for r in read],
-        "facts": facts.sort_by("id").to_pylist(),
-        "files": sorted((r["path"], r["id"], r["bytes"]) for r in photos.store.files().to_pylist()),
-    }
-
-
-def counts(report: Any) -> tuple[Any, ...]:
-    named = ("added", "copies", "unchanged", "changed", "moved", "encoded", "missing_paths")
-    return (*(getattr(report, name) for name in named), sorted((s.path, s.reason) for s in report.skipped))
-
-
-def material(folder: Path) -> Path:
-    """Pictures, an exact copy, one that is black and makes no vector, and files that are none."""
-    many(folder / "pictures", 40)
-    (folder / "pictures" / "copy.png").write_bytes((folder / "pictures" / "00003.png").read_bytes())
-    pictures(folder / "pictures", "red", "black")
-    (folder / "pictures" / "broken.jpg").write_bytes(b"\xff\xd8 no more")
-    (folder / "pictures" / "empty.png").touch()
-    return folder / "pictures"
-
-
-def in_pieces(_: Cluster, make: Any, items: Sequence[Any], **__: Any) -> Iterator[Any]:
-    """What a cluster does, in this process: nothing but values that were pickled goes to a worker and comes back."""
-    work = pickle.loads(pickle.dumps(make))()
-    return (pickle.loads(pickle.dumps(work(pickle.loads(pickle.dumps(item))))) for item in items)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("how", ["in pieces", "ray"])
-def test_a_run_on_a_cluster_writes_what_a_local_run_writes(
-    how: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if how == "ray":
-        request.getfixturevalue("ray")
-    else:
-        monkeypatch.setattr(Cluster, "spread", in_pieces)
+def test_a_run_on_a_cluster_writes_what_a_local_run_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cluster, "spread", in_pieces)
     monkeypatch.setattr("sextant.reading.FRAGMENT", 7)
     monkeypatch.setattr("sextant.vectors.ROWS_A_PART", 11)
     found = []
@@ -128,37 +44,6 @@ def test_a_run_on_a_cluster_writes_what_a_local_run_writes(
     assert here[1][:1] == (41,)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_a_worker_that_is_killed_loses_and_doubles_nothing(
-    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sextant.reading.FRAGMENT", 5)
-    many(tmp_path / "pictures", 30)
-    picture(tmp_path / "pictures" / "00012.png", DEADLY)
-    with opened(tmp_path, partial(fragile, str(tmp_path), 1), engine="ray", actors=1) as photos:
-        report = photos.add(tmp_path / "pictures")
-        assert (report.added, report.encoded, report.skipped) == (30, 30, ())
-        ids = photos.vectors.ids().to_pylist()
-    assert len(ids) == len(set(ids)) == 30
-    assert (tmp_path / "died0").exists()
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_picture_that_kills_every_worker_is_left_out_and_named(
-    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sextant.reading.FRAGMENT", 4)
-    monkeypatch.setattr(cluster, "RETRIES", 1)
-    many(tmp_path / "pictures", 10)
-    picture(tmp_path / "pictures" / "00004.png", DEADLY)
-    with opened(tmp_path, partial(fragile, str(tmp_path), -1), engine="ray", actors=1) as photos:
-        report = photos.add(tmp_path / "pictures")
-        assert report.added == 9
-        assert [s.path for s in report.skipped] == ["pictures/00004.png"]
-        assert "died each time, 2 times" in report.skipped[0].reason
-        assert len(set(photos.vectors.ids().to_pylist())) == len(photos.vectors) == 9
-
-
 def test_a_real_encoder_gives_the_same_vectors_in_fragments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cluster, "spread", in_pieces)
     monkeypatch.setattr("sextant.reading.FRAGMENT", 7)
@@ -172,25 +57,55 @@ def test_a_real_encoder_gives_the_same_vectors_in_fragments(tmp_path: Path, monk
     assert np.abs(found[0][1] - found[1][1]).max() < 1e-5
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_what_the_work_raises_is_raised_here_and_results_keep_their_order(ray: Any) -> None:
-    found = Cluster().spread(_slow_squares, list(range(12)))
-    assert list(found) == [n * n for n in range(12)]
-    with pytest.raises(UsageError, match="not 7"):
-        list(Cluster().spread(_refusing, [1, 7, 2]))
+def _nothing() -> Any:
+    return lambda n: n
 
 
-def _slow_squares() -> Any:
-    return lambda n: (time.sleep(0.02 * (n % 3)), n * n)[1]
+# what cannot go on
 
 
-def _refusing() -> Any:
-    def work(n: int) -> int:
-        if n == 7:
-            raise UsageError(f"not {n}")
-        return n
+def test_an_error_of_a_worker_travels_as_it_is_or_in_its_words() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SextantError)]
+    for error in [kind("it", "heif") if kind is MissingExtra else kind("it") for kind in kinds]:
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (type(error), str(error))
 
-    return work
+
+def test_workers_that_die_of_everything_end_the_run() -> None:
+    files = [Candidate(Path(f"{n}.png"), f"{n}.png", 1, 1) for n in range(reading.HOPELESS * reading.FRAGMENT)]
+    asked: list[int] = []
+
+    def dying(_make: Any, parts: Sequence[Any], **_: Any) -> Iterator[Any]:
+        for part in parts:
+            asked.append(len(part))
+            yield Lost(3)
+
+    with pytest.raises(CollectionError, match=r"the first 8 parts .* nothing was done: give the workers more memory"):
+        list(reading.afar(files, _nothing, dying))
+    assert asked == [reading.FRAGMENT] * reading.HOPELESS
+    asked.clear()
+    with pytest.raises(CollectionError, match="the first 8 parts"):  # one fragment may have one culprit, not eight
+        list(reading.afar(files[:20], _nothing, dying))
+    assert asked == [20, *[1] * reading.HOPELESS]
+
+
+def test_a_worker_whose_model_is_another_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other:
+        name, revision = "fake", "1-bf16"
+
+    def loader(_spec: str, _device: str, _precision: str) -> Encoder:
+        return Other() if elsewhere else fake("", "", "")  # type: ignore[return-value]
+
+    elsewhere = False
+    held = Encoders(tmp_path, Settings(), loader)
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    load_ = held.recipe(held.load("local-dir:model"))
+    assert str(tmp_path / "model") in str(load_)  # a worker stands in a folder of its own
+    assert load_().name == "fake"
+    elsewhere = True
+    with pytest.raises(ModelError, match=r"loads as fake@1-bf16 on .*, but as fake@1 where the command runs"):
+        load_()
 
 
 # without Ray
@@ -216,7 +131,7 @@ def test_a_collection_cannot_name_the_cluster_that_is_trusted(tmp_path: Path) ->
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"sextant-images\[cluster\]"):
-        list(Cluster().spread(_slow_squares, [1]))
+        list(Cluster().spread(_nothing, [1]))
 
 
 def test_a_part_that_is_given_up_names_it(tmp_path: Path) -> None:

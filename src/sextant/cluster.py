@@ -137,8 +137,8 @@ class _Worker:
     def __init__(self, make: bytes) -> None:
         from ray import cloudpickle
 
-        self.loads, self.dumps = cloudpickle.loads, cloudpickle.dumps
-        self.work = self.loads(make)()
+        self.loads, self.dumps, self.make = cloudpickle.loads, cloudpickle.dumps, make
+        self.work: Callable[[Any], Any] | None = None  # made with the first item: a worker that fails here is restarted
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Number and pickled result of each: whether it went well, and what came out or was raised."""
@@ -147,9 +147,20 @@ class _Worker:
 
     def _done(self, item: bytes) -> bytes:
         try:
+            if self.work is None:
+                self.work = self.loads(self.make)()
             return bytes(self.dumps((True, self.work(self.loads(item)))))
         except Exception as error:  # noqa: BLE001 – raised again where somebody can hear it
-            return bytes(self.dumps((False, error)))
+            return self._said(error)
+
+    def _said(self, error: Exception) -> bytes:
+        """An error as it is, or its words where it cannot travel."""
+        try:
+            data = bytes(self.dumps((False, error)))
+            self.loads(data)
+        except Exception:  # noqa: BLE001 – others' errors may hold anything
+            data = bytes(self.dumps((False, CollectionError(f"a worker failed: {type(error).__name__}: {error}"))))
+        return data
 
 
 def of(settings: Settings) -> Cluster | None:

@@ -6,6 +6,7 @@ Between `models`, which finds an encoder by name, and the stages, which are hand
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -103,7 +104,8 @@ class Encoders:
     def recipe(self, encoder: Encoder) -> Callable[[], Encoder]:
         """How another process loads an encoder that was loaded here, which a person has allowed by then."""
         spec, precision = next(key for key, held in self._loaded.items() if held is encoder)
-        return partial(self.loader, spec, self.settings.device, precision)
+        spec = from_folder(spec, Path.cwd())  # the other process works in a folder of its own
+        return partial(_alike, self.loader, spec, self.settings.device, precision, key_of(encoder))
 
 
 class Phrases:
@@ -135,6 +137,17 @@ class Phrases:
         if len(bad):
             raise ModelError(f"{self.key} makes nothing of the text {new[bad[0]]!r}: it gave no vector of unit length")
         return rows
+
+
+def _alike(loader: Loader, spec: str, device: str, precision: str, key: str) -> Encoder:
+    """In another process: the encoder, refused where it is not the one that the rows are kept under."""
+    encoder = loader(spec, device, precision)
+    if key_of(encoder) != key:
+        raise ModelError(
+            f"{spec} loads as {key_of(encoder)} on {platform.node()}, but as {key} where the command runs: say one "
+            "--precision that all machines have, and give them the same model"
+        )
+    return encoder
 
 
 def key_of(encoder: Encoder) -> str:

@@ -68,4 +68,7 @@ class MissingExtra(SextantError):
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs an optional package. Install it: pip install 'sextant-images[{extra}]'")
-        self.extra = extra
+        self.purpose, self.extra = purpose, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        return type(self), (self.purpose, self.extra)  # a worker's error is raised again in another process

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sextant.embedding import encode, prepared
-from sextant.errors import ImageError
+from sextant.errors import CollectionError, ImageError
 from sextant.place import read
 from sextant.settings import Settings
 from sextant.types import Encoder, Floats, ImageFacts, Lost, Skipped, Spread
@@ -24,6 +24,7 @@ from sextant.walk import Candidate
 MAX_BYTES = 1 << 30
 """A file larger than this is refused unread."""
 FRAGMENT = 256  # files that a worker elsewhere is handed at a time
+HOPELESS = 8  # parts, the first ones, that end their workers before it is given up
 AHEAD_BATCHES = 2
 
 T = TypeVar("T")
@@ -64,19 +65,37 @@ def afar(files: Sequence[Candidate], make: Callable[[], Work], spread: Spread) -
     """What workers elsewhere make of files, in order, a fragment of them at a time; `make` makes what a worker does.
 
     A fragment that ended its worker too often is tried again file by file, so that only the culprit is left out.
+
+    Raises:
+        CollectionError: workers die of whatever they are given.
     """
     parts = [files[i : i + FRAGMENT] for i in range(0, len(files), FRAGMENT)]
     lost: list[Candidate] = []
-    for part, found in zip(parts, spread(make, parts), strict=True):
+    done = False
+    for number, (part, found) in enumerate(zip(parts, spread(make, parts), strict=True), 1):
         if isinstance(found, Lost):
             lost += part
+            _despair(done, number, found)
         else:
+            done = True
             yield from found
-    for item, found in zip(lost, spread(make, [[i] for i in lost], alone=True) if lost else (), strict=True):
+    alone = spread(make, [[i] for i in lost], alone=True) if lost else ()
+    for number, (item, found) in enumerate(zip(lost, alone, strict=True), 1):
         if isinstance(found, Lost):
             yield Skipped(item.name, f"the worker that read it died each time, {found.times} times")
+            _despair(done, number, found)
         else:
+            done = True
             yield from found
+
+
+def _despair(done: bool, lost: int, found: Lost) -> None:
+    """Ends a run in which nothing was ever done: it is not the pictures that workers die of."""
+    if not done and lost >= HOPELESS:
+        raise CollectionError(
+            f"the first {lost} parts of the work each ended their worker {found.times} times, and nothing was done: "
+            "give the workers more memory, or a smaller model or --batch, or use --engine local"
+        )
 
 
 def worker(load: Callable[[], Encoder], settings: Settings, complete: NDArray[np.bytes_]) -> Work:

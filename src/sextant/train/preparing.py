@@ -5,6 +5,7 @@ Also what all later steps share: the base, the classes and their prompts, the pi
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -141,7 +142,10 @@ class Preparing(Steps):
         """What the base's image tower makes of every picture (n, f), in this process or in others that see the run."""
         if self.spread is None:
             return self.base.feature_rows(self.pictures)
-        make = partial(_tower, self.order.base, self.folder)
+        base = self.order.base
+        if base != "mini":  # the other process works in a folder of its own
+            base = str(Path(base.removeprefix("local-dir:")).expanduser().resolve())
+        make = partial(_tower, base, self.folder.resolve())
         starts = range(0, len(self.pictures), PICTURES_A_PART)
         return np.concatenate(list(self.spread(make, [(s, s + PICTURES_A_PART) for s in starts])))
 
@@ -209,6 +213,7 @@ def _tower(base: str, folder: Path) -> Callable[[tuple[int, int]], Floats]:
     """In another process: the base, and what it makes of some of the run's pictures."""
     from sextant.train.pair import open_pair
 
-    pair = open_pair(base, folder / "base")
+    with tempfile.TemporaryDirectory() as scratch:  # the run's folder is written by the process that runs the command
+        pair = open_pair(base, Path(scratch))
     pictures = np.load(folder / "pictures.npy", mmap_mode="r", allow_pickle=False)
     return lambda part: pair.feature_rows(pictures[part[0] : part[1]])
