@@ -17,8 +17,10 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 FORKER = """
-import json, os, resource, signal, sys, time, traceback
+import json, os, resource, select, signal, sys, time, traceback
 sys.path[:0] = [sys.argv[1]]
+if "LD_PRELOAD" in os.environ:  # libfaketime cannot sleep until a moment of the monotonic clock, as Python does
+    time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 import faults, lance, sextant.collection, sextant.images, sextant.models, sextant.web.app, sextant.web.server
 import sextant.curate, sextant.finetune, sextant.indexing, sextant.crops, sextant.cli.adding, faiss, onnxruntime
 import sextant.database

@@ -249,13 +249,15 @@ def clock(bench: Bench, found: Outcome) -> None:
 
     thread = threading.Thread(target=jump)
     thread.start()
-    for turn in range(3):
-        folder, logs = bench.copy(bench.scratch / f"clock-{turn}"), logs_of(bench)
-        ended = forker.end(bench.name, folder, bench.work.seconds, logs=logs)
-        bench.judge(found, ended, folder, logs, bench.forker)
-    done.set()
-    thread.join()
-    forker.close()
+    try:
+        for turn in range(3):
+            folder, logs = bench.copy(bench.scratch / f"clock-{turn}"), logs_of(bench)
+            ended = forker.end(bench.name, folder, bench.work.seconds, logs=logs)
+            bench.judge(found, ended, folder, logs, bench.forker)
+    finally:
+        done.set()
+        thread.join()
+        forker.close()
 
 
 TROUBLES: dict[str, tuple[str, Trouble]] = {

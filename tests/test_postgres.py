@@ -22,6 +22,7 @@ from sextant.collection import Collection
 from sextant.errors import CollectionError, MissingExtra, UsageError
 from sextant.events import Event, ExperimentRecord, Impression
 from sextant.memory import Searched
+from sextant.store import Store
 
 NASTY = (
     "'; DROP TABLE labels; --",
@@ -296,6 +297,38 @@ def test_a_restart_loses_nothing_that_was_acknowledged(
         finally:
             postgres_server.start()
         assert not [label for label in catalog.labels() if label.image == "late"]
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_collection_goes_on_after_a_restart_in_the_middle_of_a_verb(
+    postgres_server: Postgres, postgres: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if postgres != postgres_server.url:
+        pytest.skip("SEXTANT_TEST_POSTGRES names a server that is not ours to stop")
+    many(tmp_path / "p", 12)
+    put_files, restarts = Store.put_files, 0
+
+    def restarting(store: Store, rows: Any) -> None:
+        nonlocal restarts
+        put_files(store, rows)
+        if (restarts := restarts + 1) == 1:
+            postgres_server.stop(mode)
+            postgres_server.start()
+
+    monkeypatch.setattr(Store, "put_files", restarting)
+    with opened(tmp_path, catalog=postgres, batch=2, flush_seconds=0.001) as photos:
+        assert photos.add(tmp_path / "p").added == 12
+        assert restarts > 1
+        photos.tag(vocabulary(tmp_path))
+        shown = photos.search("red")
+        number = photos.shown(shown)
+        postgres_server.stop(mode)
+        postgres_server.start()
+        hit = shown.hits[0].id
+        event = photos.feedback("up", hit, impression=number, code="red", key="k")
+        assert photos.feedback("up", hit, impression=number, code="red", key="k") == event
+        assert [label.image for label in photos.catalog.labels()] == [hit]
+        assert len(photos.query("red or not red")) == 12
 
 
 @pytest.mark.parametrize(
