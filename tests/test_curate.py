@@ -432,14 +432,14 @@ opened(Path(sys.argv[2])).curate("red", *sys.argv[3:], options=Options(), fetche
 
 def test_a_killed_run_leaves_nothing_after_the_next_one(tmp_path: Path, server: Server) -> None:
     def hang(request: Any) -> None:
-        time.sleep(20)
+        time.sleep(90)
 
     server.answers["/hang"] = hang
     urls = [server.url(path) for path in ("/red", "/orange", "/hang")]
     arguments = [sys.executable, "-W", "ignore", "-c", WORKER, str(Path(__file__).parent), str(tmp_path / "c"), *urls]
     worker = subprocess.Popen(arguments)
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not on_disk(tmp_path, png("orange")) and time.monotonic() < until and worker.poll() is None:
             time.sleep(0.02)
         photos = opened(tmp_path / "c")

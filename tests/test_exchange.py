@@ -162,7 +162,7 @@ def test_a_pipe_is_written_into_not_replaced(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: found.append(pipe.read_text()))
     reader.start()
     exchange.write(pa.table({"a": [1]}), pipe, "csv")
-    reader.join(10)
+    reader.join(60)
     assert found == ["a\n1\n"]
     assert pipe.is_fifo()
 

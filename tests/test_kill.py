@@ -85,7 +85,7 @@ class Killer:
 def killer() -> Iterator[Killer]:
     killer = Killer()
     yield killer
-    killer.process.communicate(timeout=10)
+    killer.process.communicate(timeout=60)
 
 
 def check_rows(folder: Path, acknowledged: set[str]) -> int:

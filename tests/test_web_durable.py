@@ -69,10 +69,10 @@ class Server:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=60)
 
     def ask(self, path: str, method: str = "GET", **options: Any) -> httpx.Response:
-        return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", timeout=30, **options)
+        return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", timeout=60, **options)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_every_event_that_was_acknowledged_is_there_once_though_the_server_is_ki
 
     def tell(client: int) -> None:
         numbers = random.Random(client)
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
         for place in range(EVENTS // CLIENTS):
             key, image = f"{client}-{place}", numbers.choice(list(ranks))
             body = {"kind": "picked", "image": image, "impression": shown, "key": key}

@@ -87,7 +87,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         thread.start()
         yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", schemathesis.openapi.from_dict(document))
         running.should_exit = True
-        thread.join(20)
+        thread.join(60)
         listener.close()
 
 
