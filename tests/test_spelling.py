@@ -9,9 +9,10 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spellchecker import SpellChecker
 
 from sextant import expansion
-from sextant.spelling import _one_step, suggestion
+from sextant.spelling import _frequency, _is_english, _one_step, suggestion
 
 KNOWN = frozenset((*expansion.load().entries, *expansion.load().words))
 
@@ -192,10 +193,22 @@ def test_known_words_alone_have_no_suggestion(text: str) -> None:
     assert suggestion(text, KNOWN) is None
 
 
-def test_the_english_words_are_loaded_only_for_an_unknown_word() -> None:
+def test_english_words_and_their_frequencies_are_those_of_pyspellchecker() -> None:
+    checker = SpellChecker(language="en", distance=1)
+    known = sorted(checker.word_frequency.keys())
+    words = [word for word in known[:: len(known) // 300] if word.isascii()]
+    for word in (*words, *ORDINARY[:50], *(f"{word}qz" for word in words[::5]), "", "s", "'", "th", "hing"):
+        assert _is_english(word) == (word in checker), word
+        assert _frequency(word) == checker.word_usage_frequency(word), word
+
+
+def test_the_english_words_are_read_for_an_unknown_word_and_counted_for_one_that_is_not_english() -> None:
     program = (
-        "import sys; from sextant.spelling import suggestion\n"
-        "assert suggestion('a dog', {'a', 'dog'}) is None; assert 'spellchecker' not in sys.modules\n"
-        "assert suggestion('a submarin', {'a'}) == 'a submarine'; assert 'spellchecker' in sys.modules"
+        "from sextant import spelling\n"
+        "listed, counted = spelling._listed.cache_info, spelling._counts.cache_info\n"
+        "assert spelling.suggestion('a dog', {'a', 'dog'}) is None; assert listed().misses == 0\n"
+        "assert spelling.suggestion('a submarine', {'a'}) is None; assert listed().misses == 1\n"
+        "assert counted().misses == 0\n"
+        "assert spelling.suggestion('a submarin', {'a'}) == 'a submarine'; assert counted().misses == 1"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

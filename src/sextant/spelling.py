@@ -2,20 +2,21 @@
 
 A word is taken as meant where it is known here, is English, begins with a capital, has a digit, or is shorter than four
 letters. Any other is compared with the words at one step from it (a letter more, less or other, or two swapped); known
-ones before those that are merely English, and these only where they are common. The English words come with
-pyspellchecker, which is loaded when the first word that is not known asks for it. This module knows no vocabulary.
+ones before those that are merely English, and these only where they are common. The English words are the list that
+comes with pyspellchecker: it is read when the first word that is not known asks for it, and its counts are taken apart
+when the first word that is no English one does. This module knows no vocabulary.
 """
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from spellchecker import SpellChecker
+from importlib.util import find_spec
+from pathlib import Path
 
 SHORTEST = 4
 SHORTEST_FAR = 7  # letters from which a known word may be two steps away
@@ -80,10 +81,10 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
 def _is_known(word: str, words: frozenset[str]) -> bool:
     if not word.isascii():
         return True
-    forms = {word, word + "s", word.removesuffix("'s"), word.removesuffix("s"), word.removesuffix("es")}
-    if forms & words:
+    forms = (word, word + "s", word.removesuffix("'s"), word.removesuffix("s"), word.removesuffix("es"))
+    if any(form in words for form in forms):
         return True
-    return any(form in _english() for form in (*forms, *_american(word)))
+    return any(_is_english(form) for form in dict.fromkeys((*forms, *sorted(_american(word)))))
 
 
 def _american(word: str) -> set[str]:
@@ -102,7 +103,7 @@ def _meant(word: str, words: frozenset[str], joined: dict[str, str]) -> str | No
     if here:
         return min(here, key=lambda one: _rank(word, one))
     least = COMMON_LONG if len(word) >= SHORTEST_FAR else COMMON
-    common = [one for one in near if len(one) >= SHORTEST and _english().word_usage_frequency(one) >= least]
+    common = [one for one in near if len(one) >= SHORTEST and _frequency(one) >= least]
     if len(word) > SHORTEST and common:
         return min(common, key=lambda one: _rank(word, one))
     far = [one for one in words if len(word) >= SHORTEST_FAR and _may_be_two_steps(word, one)]
@@ -111,7 +112,7 @@ def _meant(word: str, words: frozenset[str], joined: dict[str, str]) -> str | No
 
 def _rank(word: str, candidate: str) -> tuple[bool, float, str]:
     """Which of several words was meant: the same first letter, then the more common; the alphabet last."""
-    return candidate[0] != word[0], -_english().word_usage_frequency(candidate), candidate
+    return candidate[0] != word[0], -_frequency(candidate), candidate
 
 
 def _may_be_two_steps(word: str, candidate: str) -> bool:
@@ -135,9 +136,29 @@ def _plain(word: str) -> str:
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
-@cache
-def _english() -> SpellChecker:
-    """English words and how often they are used."""
-    from spellchecker import SpellChecker
+@lru_cache(maxsize=4096)
+def _is_english(word: str) -> bool:
+    """Whether a word of ASCII letters is in the list, which is looked through as it lies: taking it apart is slower."""
+    return f'\n"{word}":'.encode() in _listed()
 
-    return SpellChecker(language="en", distance=1)
+
+def _frequency(word: str) -> float:
+    """How often a word is used among all English words; 0 for one that is none."""
+    counts, total = _counts()
+    return counts.get(word, 0) / total
+
+
+@cache
+def _listed() -> bytes:
+    """The English words with their counts as pyspellchecker has them: JSON in small letters, a word a line."""
+    found = find_spec("spellchecker")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("No module named 'spellchecker'", name="spellchecker")
+    return gzip.decompress(Path(found.origin).with_name("resources").joinpath("en.json.gz").read_bytes()).lower()
+
+
+@cache
+def _counts() -> tuple[dict[str, int], int]:
+    """How often each English word was counted, and all of them together."""
+    counts: dict[str, int] = json.loads(_listed())
+    return counts, sum(counts.values())
