@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,26 @@ def test_an_encoder_is_loaded_once_and_must_be_the_one_the_vectors_came_from(tmp
     with pytest.raises(CollectionError, match="come from fake@0, but fake now loads as fake@1"):
         encoders.own(held.with_encoder(encoder="fake@0"))
     assert key_of(FakeEncoder("7")) == "fake@7"
+
+
+def test_an_encoder_that_was_loaded_to_begin_a_collection_is_not_loaded_again_to_go_on(tmp_path: Path) -> None:
+    calls: list[tuple[str, str]] = []
+
+    def loader(spec: str, device: str, precision: str) -> FakeEncoder:
+        calls.append((spec, precision))
+        encoder = FakeEncoder()
+        encoder.precision = "bf16" if precision == "auto" else precision  # type: ignore[attr-defined]
+        return encoder
+
+    (tmp_path / "weights").mkdir()
+    spec = str(tmp_path / "weights" / ".." / "weights")
+    encoders = Encoders(tmp_path, Settings(device="cpu", model=spec), loader)
+    first = encoders.first()
+    held = adopted(Manifest(), first, stored(spec, tmp_path))
+    assert (held.model, held.precision) == ("./weights", "bf16")
+    assert encoders.own(held) is first
+    assert encoders.own(replace(held, encoder=None)) is not first
+    assert calls == [(spec, "auto"), (str(tmp_path / "weights"), "bf16")]
 
 
 def test_a_model_in_a_folder_is_written_down_from_the_collection(

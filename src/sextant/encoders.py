@@ -58,7 +58,7 @@ class Encoders:
         else:
             self._allowed(spec, self.settings.sources.get("model", "default"))
         asked = self.settings.precision
-        encoder = self.load(spec, held.precision if asked == "auto" else asked)
+        encoder = self._at_hand(spec, held.encoder) or self.load(spec, held.precision if asked == "auto" else asked)
         if held.encoder not in (None, key_of(encoder)):
             raise CollectionError(
                 f"the vectors of this collection come from {held.encoder}, but {spec} now loads as {key_of(encoder)}. "
@@ -100,6 +100,15 @@ class Encoders:
             encoder = self.loader(spec, self.settings.device, precision)
             self._loaded[spec, precision] = encoder
         return self._loaded[spec, precision]
+
+    def _at_hand(self, spec: str, key: str | None) -> Encoder | None:
+        """The encoder of this place and key that was loaded by another name for it, as its folder was when first named.
+
+        A second copy would cost the time and the memory of the whole network again.
+        """
+        asked = self.settings.precision
+        found = (e for (s, p), e in self._loaded.items() if p == asked and from_folder(s, Path.cwd()) == spec)
+        return next((e for e in found if key_of(e) == key), None)
 
     def recipe(self, encoder: Encoder) -> Callable[[], Encoder]:
         """How another process loads an encoder that was loaded here, which a person has allowed by then."""
@@ -172,7 +181,13 @@ def adopted(held: Manifest, encoder: Encoder, model: str) -> Manifest:
 
 def stored(spec: str, folder: Path) -> str:
     """A model as a person names it, as the collection in `folder` writes it down: local paths from that folder."""
-    return _moved(spec, Path.cwd(), lambda path: Path(os.path.relpath(path, folder)).as_posix())
+    return _moved(spec, Path.cwd(), lambda path: _seen_from(folder, path))
+
+
+def _seen_from(folder: Path, path: Path) -> str:
+    """A relative path with a slash in it: a name without one would not be read as a path again."""
+    found = Path(os.path.relpath(path, folder)).as_posix()
+    return found if "/" in found else f"./{found}"
 
 
 def from_folder(spec: str, folder: Path) -> str:
