@@ -62,6 +62,8 @@ def postgres(request: pytest.FixtureRequest) -> str:
 def every_catalog(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With SEXTANT_TEST_CATALOG=postgres every test's collection has its catalog there: any test, on PostgreSQL."""
     if CATALOG == "postgres":
+        if marked := request.node.get_closest_marker("sqlite"):
+            pytest.skip(f"about SQLite itself: {marked.args[0]}")
         monkeypatch.setenv("SEXTANT_CATALOG", request.getfixturevalue("postgres"))
 
 

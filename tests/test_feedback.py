@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import signal
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
@@ -98,8 +97,8 @@ def test_what_is_sent_again_counts_once(photos: Collection) -> None:
 def test_a_thumb_sent_twice_is_one_label(photos: Collection) -> None:
     for _ in range(3):
         photos.feedback("down", paths(photos)[0], code="red", person="Ada", key="k")
-    with sqlite3.connect(photos.folder / ".sextant" / "catalog.db") as connection:
-        assert connection.execute("select count(*) from labels").fetchone() == (1,)
+    with photos.catalog._engine.connect() as connection:
+        assert connection.exec_driver_sql("select count(*) from labels").scalar() == 1
 
 
 @pytest.mark.parametrize(
@@ -328,9 +327,10 @@ def log_by_hand(photos: Collection) -> None:
 
 def slow(photos: Collection, day: str | None, variant: str | None) -> tuple[int, float, float, float]:
     """Answers, selection rate, mean rank, zero-result rate: counted in loops over raw SQL rows."""
-    with sqlite3.connect(photos.folder / ".sextant" / "catalog.db") as connection:
-        shown = connection.execute("select id, variant, nothing_here, continues, at from impressions").fetchall()
-        events = connection.execute("select kind, impression, image, rank from events").fetchall()
+    with photos.catalog._engine.connect() as connection:
+        columns = "id, variant, nothing_here, continues, at"
+        shown = connection.exec_driver_sql(f"select {columns} from impressions").all()
+        events = connection.exec_driver_sql("select kind, impression, image, rank from events").all()
     roots = [s for s in shown if s[3] is None and (variant is None or s[1] == variant) and s[4].startswith(day or "")]
     selected, empty, ranks = 0, 0, []
     for root in roots:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -80,6 +81,7 @@ class Database:
             self._engine.dispose()
             self._engine, self.read_only = _engine(frozen), True
             self._open()
+        weakref.finalize(self, self._engine.dispose)  # whoever forgets to close leaves no connection to a server behind
 
     def _open(self) -> None:
         with self._saying("cannot be opened"):
