@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sextant.errors import UsageError
+from sextant.maths import isotonic
 from sextant.maths.calibration import Calibration, confidence, log_odds, sigmoid
 from sextant.maths.metrics import surprise
 from sextant.maths.platt import Sample, apply_line, fit_lines_by_fold
@@ -105,12 +106,10 @@ def fit_isotonic(sample: Sample) -> tuple[Doubles, Doubles]:
     x, first = np.unique(sample.log_odds[order], return_index=True)
     weight = np.add.reduceat(sample.weight[order], first)
     rate = np.add.reduceat((sample.weight * sample.truth)[order], first) / weight
-    from scipy.optimize import isotonic_regression  # loads slowly, and few columns have a thousand labels
-
-    steps = isotonic_regression(rate, weights=weight)
+    steps = isotonic.rising(rate, weight)
     ends = np.unique(np.concatenate([steps.blocks[:-1], steps.blocks[1:] - 1]))
     edge = 1 / (len(sample.truth) + 2)
-    return x[ends], np.clip(steps.x[ends], edge, 1 - edge)
+    return x[ends], np.clip(steps.values[ends], edge, 1 - edge)
 
 
 def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> Calibration:

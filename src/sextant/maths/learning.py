@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtrit
 
 from sextant.errors import UsageError
 from sextant.maths.metrics import Estimate
@@ -272,6 +271,8 @@ def _held_out(lists: Lists, names: Sequence[str], eta: float, seed: int) -> Doub
 def _gain(lists: Lists, scores: Doubles, eta: float, seed: int) -> tuple[float, float, Estimate]:
     """Corrected nDCG@10 as shown and by scores, and the difference with its bootstrap interval over groups."""
     before, best = corrected(lists, -lists.rank.astype(np.float64), eta)
+    from scipy.special import ndtri, stdtrit  # loads slowly, and every search reads weights
+
     after, _ = corrected(lists, scores, eta)
     _, place = np.unique(lists.group, return_inverse=True)
     sums = np.stack([np.bincount(place, values) for values in (before, after, best)])  # (3, groups)

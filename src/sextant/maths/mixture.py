@@ -14,10 +14,10 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, gammaln, logit, stdtrit
 
 from sextant.errors import UsageError
-from sextant.maths.calibration import Calibration
+from sextant.maths import isotonic, student
+from sextant.maths.calibration import Calibration, sigmoid
 
 Doubles = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ WORTH = 400  # images at most that the likelihood may weigh: real columns are ne
 KNOTS: Doubles = np.concatenate([np.arange(-12, 12, 0.25), np.arange(12, 60.5, 1.0)])  # of evidence
 RATIO_GRID: Doubles = np.arange(-20, 60.05, 0.1)
 LEAST_RISE = 1e-3  # log-odds a unit of evidence, so that a flat stretch still keeps the order of its images
-PREVALENCES: Doubles = expit(np.linspace(-9.2, 6.9, 50))  # 0.01 % to 99.9 %
+PREVALENCES: Doubles = sigmoid(np.linspace(-9.2, 6.9, 50))  # 0.01 % to 99.9 %
 LEAST_BELOW = 10  # points below a level that say how wide the absent part is
 NEGLIGIBLE = 1e-7  # weight of a level that no longer moves a confidence
 LEVEL_STEPS = np.linspace(-3.0, 3.0, 31)  # of the prior spread of an attribute's level
@@ -190,7 +190,7 @@ def _native(logits: Doubles, card: Prior) -> Calibration:
         {
             "slope": slope,
             "offset": offset,
-            "prevalence": float(expit(slope * usable + offset).mean()),
+            "prevalence": float(sigmoid(slope * usable + offset).mean()),
             "images": len(usable),
             "source": card.source,
         },
@@ -208,7 +208,7 @@ def _posterior(evidence: Doubles, card: Prior) -> tuple[Doubles, float, float]:
         absent, present = log_densities(card, points - level, width)
         excess = np.exp(np.clip(present - absent, -700, 700)) - 1
         weight[i] = worth * (absent.sum() + np.log1p(PREVALENCES[:, None] * excess).sum(axis=1))
-    weight += student_log_density(LEVEL_STEPS, (4.0, 0.0, 1.0))[:, None]
+    weight += student.log_density(LEVEL_STEPS, (4.0, 0.0, 1.0))[:, None]
     a, b = card.prevalence  # one more of each: the grid is even in log-odds, whose density carries p (1 − p)
     weight += a * np.log(PREVALENCES) + b * np.log1p(-PREVALENCES)
     weight = np.exp(weight - weight.max())
@@ -219,14 +219,18 @@ def _posterior(evidence: Doubles, card: Prior) -> tuple[Doubles, float, float]:
 
 def _mean_curve(levels: Doubles, widths: list[float], weight: Doubles, card: Prior) -> Doubles:
     """Log-odds at `KNOTS` of the mean confidence over all levels and prevalences; a mean of rising curves rises."""
-    odds = logit(PREVALENCES)
+    odds = _logit(PREVALENCES)
     confidence = np.zeros(len(KNOTS))
     for level, width, share in zip(levels, widths, weight, strict=True):
         if share.sum() > NEGLIGIBLE:
             ratio = np.interp(KNOTS - level, RATIO_GRID, log_ratio(card, width))
-            confidence += expit(ratio[:, None] + odds) @ share
-    curve = np.maximum.accumulate(logit(np.clip(confidence, 1e-12, 1 - 1e-12)))
+            confidence += sigmoid(ratio[:, None] + odds) @ share
+    curve = np.maximum.accumulate(_logit(np.clip(confidence, 1e-12, 1 - 1e-12)))
     return cast("Doubles", curve + LEAST_RISE * KNOTS)
+
+
+def _logit(p: Doubles) -> Doubles:
+    return cast("Doubles", np.log(p) - np.log1p(-p))
 
 
 def _width(points: Doubles, level: float, card: Prior) -> float:
@@ -240,7 +244,7 @@ def _width(points: Doubles, level: float, card: Prior) -> float:
     below = level + location - points[points < level + location]
     if len(below) < LEAST_BELOW:
         return 1.0
-    return max(1.0, float(np.median(below)) / (scale * float(stdtrit(df, 0.75))))
+    return max(1.0, float(np.median(below)) / (scale * student.upper_quartile(df)))
 
 
 def log_ratio(card: Prior, width: float = 1.0) -> Doubles:
@@ -251,9 +255,7 @@ def log_ratio(card: Prior, width: float = 1.0) -> Doubles:
     """
     absent, present = log_densities(card, RATIO_GRID, width)
     often = np.exp(absent) + 0.1 * np.exp(present) + 1e-12
-    from scipy.optimize import isotonic_regression  # when a prior is worked out, not when one is read
-
-    return cast("Doubles", isotonic_regression(np.clip(present - absent, -30, 30), weights=often).x)
+    return isotonic.rising(np.clip(present - absent, -30, 30), often).values
 
 
 def log_densities(card: Prior, evidence: Doubles, width: float = 1.0) -> tuple[Doubles, Doubles]:
@@ -263,14 +265,7 @@ def log_densities(card: Prior, evidence: Doubles, width: float = 1.0) -> tuple[D
         for share, mean, sd in card.present
     ]
     df, location, scale = card.absent
-    return student_log_density(evidence, (df, location, width * scale)), np.logaddexp.reduce(parts)
-
-
-def student_log_density(x: Doubles, shape: tuple[float, float, float]) -> Doubles:
-    """Log density of a Student t with (degrees of freedom, location, scale)."""
-    df, location, scale = shape
-    constant = gammaln((df + 1) / 2) - gammaln(df / 2) - 0.5 * np.log(df * np.pi) - np.log(scale)
-    return cast("Doubles", constant - (df + 1) / 2 * np.log1p(((x - location) / scale) ** 2 / df))
+    return student.log_density(evidence, (df, location, width * scale)), np.logaddexp.reduce(parts)
 
 
 def fit_student(values: Doubles, weights: Doubles | None = None) -> tuple[float, float, float]:
@@ -279,10 +274,10 @@ def fit_student(values: Doubles, weights: Doubles | None = None) -> tuple[float,
     start = float(max(np.sqrt(np.average((points - np.average(points, weights=share)) ** 2, weights=share)), 1e-9))
 
     def shape(free: Doubles) -> tuple[float, float, float]:
-        return 1.5 + 48.5 * float(expit(free[0])), float(free[1]) * start, start * float(np.exp(free[2]))
+        return 1.5 + 48.5 * float(sigmoid(free[0])), float(free[1]) * start, start * float(np.exp(free[2]))
 
     def loss(free: Doubles) -> float:
-        return -float(student_log_density(points, shape(free)) @ share)
+        return -float(student.log_density(points, shape(free)) @ share)
 
     from scipy.optimize import minimize
 
