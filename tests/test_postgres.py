@@ -147,6 +147,13 @@ def test_history_is_kept_and_forgotten(catalog: Catalog) -> None:
     assert (catalog.drop_searches(), catalog.searches()) == (3, [])
 
 
+def test_a_search_never_waits_to_be_remembered(catalog: Catalog) -> None:
+    with catalog._writing(), pytest.raises(CollectionError, match="another program is writing"):
+        catalog.put_search(Searched("meanwhile", {}, "prior", 1, 0.5))
+    catalog.put_search(Searched("after", {}, "prior", 1, 0.5))
+    assert [s.text for s in catalog.searches()] == ["after"]
+
+
 def test_a_collection_works_on_it_from_the_first_add(postgres: str, tmp_path: Path) -> None:
     pictures(tmp_path / "pictures", "red", "blue", "yellow", "grey")
     with opened(tmp_path, catalog=postgres) as photos:
