@@ -142,7 +142,7 @@ def test_labels_of_images_without_a_logit_do_not_count(tmp_path: Path) -> None:
     view._logits["red"] = np.full(len(view), np.nan, np.float32)
     for image in view.ids.to_pylist()[:20]:
         photos.catalog.put_labels([Label(image, "red", True)])
-    (report,) = judge.calibrate(view, photos.catalog, ["red"], {})
+    (report,) = judge.calibrate(view, photos.catalog, photos.catalog.labels(), ["red"], {})
     assert (report.applied, report.n) == (False, 0)
     assert "0 labels with a logit" in report.reason
 
@@ -210,6 +210,22 @@ def test_a_promise_moves_the_edge_of_accepted_and_can_be_withdrawn(photos: Colle
     assert photos.view(["red"]).promised("red") == pytest.approx(promise.threshold), "calibrating keeps the promise"
     photos.withdraw_promise("red")
     assert photos.view(["red"]).thresholds("red") == before
+
+
+def test_a_promise_outlasts_a_prior_that_is_worked_out_anew(tmp_path: Path) -> None:
+    shades(tmp_path / "p")
+    photos = opened(tmp_path)
+    photos.add(tmp_path / "p")
+    photos.tag(vocabulary(tmp_path, attributes("red", "green", "blue")))
+    for path in photos.view().paths.to_pylist():
+        photos.label(path, "red", truly_red(path))
+    assert photos.promise("red", precision=0.9, failure=0.1).threshold is not None
+    before = photos.view(["red"]).calibrations["red"]
+    picture(tmp_path / "q" / "one more.png", (3, 2, 1), (4, 4))
+    photos.add(tmp_path / "q")
+    photos.calibrate(["red"])
+    assert [record.id for record in photos.catalog.history(photos.vectors.name, "red")][-1] > before.id
+    assert photos.view(["red"]).promised("red") is not None
 
 
 def test_a_promise_that_labels_cannot_keep_changes_nothing(photos: Collection) -> None:

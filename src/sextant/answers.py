@@ -88,7 +88,7 @@ def labelled(view: View, labels: Mapping[str, Mapping[str, bool]], drawn: Sequen
 
     Thumbs join the labels of a column that has enough of them to be fitted, and never stand for other images.
     """
-    places, collection = view.places, len(view.vectors)
+    places, collection = view.places, view.collection_size
     view.read([code for code in labels if code in view.columns])
     samples: dict[str, dict[str, Drawn]] = {}
     for item in drawn:

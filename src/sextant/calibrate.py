@@ -16,8 +16,10 @@ def calibrate(edges: Edges, codes: Sequence[str] | None = None) -> list[Calibrat
     Raises:
         UsageError: there are no labels, or columns are of other prompts than the vocabulary's.
     """
-    answered = {label.image for label in edges.catalog.labels(codes)}
-    before = extract.view(edges, codes, answered)
-    wanted = list(before.codes() if codes is None else codes)
-    view = extract.view(edges, wanted, answered) if tagging.renew(edges, wanted, fitted=True) else before
-    return judge.calibrate(view, edges.catalog, wanted, before.calibrations)
+    labels = edges.catalog.labels(codes)
+    images, labelled = {label.image for label in labels}, {label.code for label in labels}
+    before = extract.view(edges, codes, images, read=labelled)
+    wanted, held = list(before.codes() if codes is None else codes), before.calibrations
+    renewed = tagging.renew(edges, wanted, fitted=True)
+    view = extract.view(edges, codes, images, read=labelled) if renewed else before
+    return judge.calibrate(view, edges.catalog, labels, wanted, held)

@@ -259,12 +259,14 @@ class Catalog(Memory, Curations, Events, Learned):
         """The labels that hold now: one a person and cell, withdrawn ones left out; and a thumb, unless without."""
         c = labels.c
         newest = sa.select(sa.func.max(c.id)).group_by(c.image, c.code, c.person, c.source)
-        query = sa.select(labels).where(c.id.in_(newest), c.value.is_not(None)).order_by(c.id)
+        query = sa.select(c.image, c.code, c.value, c.person, c.at, c.source)
+        query = query.where(c.id.in_(newest), c.value.is_not(None)).order_by(c.id)
         if codes is not None:
             query = query.where(c.code.in_(list(codes)))
         if not thumbs:
             query = query.where(c.source.is_(None))
-        return [Label(r.image, r.code, r.value, r.person, r.at, r.source or "") for r in self._all(query)]
+        rows = map(tuple, self._all(query))  # a row's names are looked up slowly, and there can be very many
+        return [Label(image, code, value, who, at, source or "") for image, code, value, who, at, source in rows]
 
     # what people say of images
 

@@ -18,17 +18,20 @@ from sextant.view import View
 from sextant.vocabulary import did_you_mean
 
 
-def view(edges: Edges, codes: Sequence[str] | None, images: Iterable[str]) -> View:
+def view(
+    edges: Edges, codes: Sequence[str] | None, images: Iterable[str], *, read: Iterable[str] | None = None
+) -> View:
     """What the collection says of these images; `codes` as for `Edges.view_of`, None for all there are.
+
+    `read` are the columns to read at once, `codes` where it is not given.
 
     Raises:
         UsageError: a code is not known; the message names the nearest that is.
     """
     few = pa.array(sorted(set(images)), pa.string())
     vectors = edges.vectors
-    found = View(
-        _Files(edges.store, few), edges.catalog, _Rows(vectors, edges.store, few), edges.vocabulary, codes or ()
-    )
+    wanted = codes or () if read is None else read
+    found = View(_Files(edges.store, few), edges.catalog, _Rows(vectors, edges.store, few), edges.vocabulary, wanted)
     known = found.codes()
     for code in codes or ():
         if code not in known:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sextant import exclusive, promises
 from sextant.answers import Truth, labelled, proper, settled
-from sextant.catalog import CalibrationRecord, Catalog
+from sextant.catalog import CalibrationRecord, Catalog, Label
 from sextant.errors import UsageError
 from sextant.exclusive import GroupFit
 from sextant.maths import components, fitting, metrics
@@ -30,15 +30,20 @@ LEAST_IMAGES = 20
 
 
 def calibrate(
-    view: View, catalog: Catalog, codes: Sequence[str], held: Mapping[str, CalibrationRecord]
+    view: View,
+    catalog: Catalog,
+    labels: Sequence[Label],
+    codes: Sequence[str],
+    held: Mapping[str, CalibrationRecord],
 ) -> list[CalibrationReport]:
     """Fits every labelled column and keeps the curves that beat the unlabelled ones on labels they did not see.
 
-    Of the images, `view` needs to hold those that were labelled. `held` are the records before any `prior` was worked
-    out anew: promises among them are made again.
+    Only `labels` of these codes count. Of the images, `view` needs to hold those that were labelled. `held` are the
+    records before any `prior` was worked out anew: promises among them are made again.
     """
     _usable(view, codes)
-    answers = settled(catalog.labels(codes))
+    chosen = set(codes)
+    answers = settled([label for label in labels if label.code in chosen])
     single = [c for c in answers if isinstance(item := view.describe(c), Attribute) and item.group is None]
     given = labelled(view, {c: answers[c] for c in single}, catalog.sample(single))
     groups = exclusive.fits(view, proper(answers))
@@ -69,7 +74,7 @@ def calibrate(
 
 def _usable(view: View, codes: Sequence[str]) -> None:
     """Raises `UsageError` where labels could only lead astray: next to no images, columns of other prompts."""
-    images = len(view.vectors)
+    images = view.collection_size
     if images < LEAST_IMAGES:
         raise UsageError(f"{images} images are too few to calibrate anything; at least {LEAST_IMAGES} are needed")
     stale = [c for c in codes if c in view.columns and view.state(c) == "stale" and view.describe(c) is not None]

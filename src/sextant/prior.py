@@ -93,9 +93,9 @@ def sources(edges: Edges, codes: Sequence[str]) -> dict[str, str]:
     The column and its prompts, the number of images, the background, the encoder's components, the collection's level.
     """
     vectors = edges.vectors
-    there = vectors.columns()
-    held = vectors.metadata().get("background_hash")
-    common = [len(vectors), held, edges.manifest.prior, edges.catalog.level(vectors.name, background_hash())]
+    there, metadata, rows = vectors.outline()
+    level = edges.catalog.level(vectors.name, background_hash())
+    common = [rows, metadata.get("background_hash"), edges.manifest.prior, level]
     return {code: _brief([*common, dict(there[code].provenance)]) for code in codes if code in there}
 
 

@@ -47,6 +47,9 @@ class Snapshot:
     """One version of the table: all its columns, and the rows (id, background, some logits) that were asked for."""
 
     columns: dict[str, Column]
+    metadata: dict[str, str]
+    rows: int
+    """How many the whole table has."""
     table: pa.Table
     more: Callable[[Sequence[str]], pa.Table]
     """Reads id and further columns of the same version. Raises `tables.Vanished` if a vacuum took it away."""
@@ -85,8 +88,14 @@ class Vectors:
 
     def metadata(self) -> dict[str, str]:
         """What was written with the table itself."""
-        raw = self._schema().metadata or {} if self.exists() else {}
-        return {k.decode(): v.decode() for k, v in raw.items()}
+        return _metadata(self._schema()) if self.exists() else {}
+
+    def outline(self) -> tuple[dict[str, Column], dict[str, str], int]:
+        """`columns`, `metadata` and the number of rows, of one version."""
+        if not self.exists():
+            return {}, {}, 0
+        dataset = tables.opened(self.path)
+        return _columns(dataset.schema), _metadata(dataset.schema), int(dataset.count_rows())
 
     def read(self, codes: Sequence[str] = (), *, vectors: bool = False) -> pa.Table:
         """id, background and the logit columns asked for, in one consistent version; with vectors if wanted."""
@@ -102,22 +111,24 @@ class Vectors:
 
         def read() -> Snapshot:
             dataset = tables.opened(self.path)
-            columns = _columns(dataset.schema)
+            schema, count = dataset.schema, int(dataset.count_rows())
+            columns = _columns(schema)
             rows = None if images is None else _places(self.path, dataset, images)
 
             def more(wanted: Sequence[str]) -> pa.Table:
                 with tables.reading(self.path):
-                    if rows is not None and len(rows) * SCATTERED < dataset.count_rows():
+                    if rows is not None and len(rows) * SCATTERED < count:
                         return dataset.take(rows.tolist(), columns=["id", *wanted])
                     found = dataset.to_table(columns=["id", *wanted])
                     return found if rows is None else found.take(pa.array(rows))
 
-            return Snapshot(columns, more(["background", *(c for c in codes if c in columns)]), more)
+            table = more(["background", *(c for c in codes if c in columns)])
+            return Snapshot(columns, _metadata(schema), count, table, more)
 
         if self.exists():
             return tables.steadily(read)
         empty = pa.table({"id": pa.array([], pa.string()), "background": pa.array([], pa.float32())})
-        return Snapshot({}, empty, empty.select)
+        return Snapshot({}, {}, 0, empty, empty.select)
 
     def matrix(self) -> tuple[list[str], Floats]:
         """All ids and the (n, dim) float32 matrix of their vectors, which memory never holds twice."""
@@ -307,6 +318,10 @@ def _reader(
         return values(np.concatenate([_rows(chunk) for chunk in rows.chunks]))
 
     return work
+
+
+def _metadata(schema: pa.Schema) -> dict[str, str]:
+    return {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
 
 
 def _columns(schema: pa.Schema) -> dict[str, Column]:

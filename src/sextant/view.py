@@ -278,10 +278,15 @@ class View:
             return "calibrated"
         return STATES.get(kind, "uncalibrated")
 
-    @cached_property
+    @property
     def _background_hash(self) -> str | None:
         """Which list of phrases the background of these images is of."""
-        return self.vectors.metadata().get("background_hash")
+        return self._snapshot.metadata.get("background_hash")
+
+    @property
+    def collection_size(self) -> int:
+        """How many images have a vector, in this view or not."""
+        return self._snapshot.rows
 
     def codes(self) -> tuple[str, ...]:
         """All codes: the vocabulary's, then columns that are no longer in it."""

@@ -12,8 +12,6 @@ from functools import cache, partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
-from scipy.special import ndtr
 
 from sextant.errors import UsageError
 from sextant.types import Spread
@@ -333,6 +331,8 @@ def _resampled(
     # Eight numbers an image in 78 rows: a sparse product does a tenth of the work of a dense one, in one thread.
     at = np.tile(np.arange(len(p)), len(parts))
     values = np.concatenate(parts).astype(np.float32)
+    from scipy.sparse import csr_array  # loads slowly, and a calibration does without
+
     rows = csr_array((values, (np.concatenate(slots), at)), shape=(5 * bins + 3, len(p)))
     total = (rows @ times).astype(np.float64)
     return np.delete(total, np.s_[4 * bins : 5 * bins], axis=0), total[4 * bins : 5 * bins]
@@ -344,6 +344,8 @@ def _gap(sums: Doubles) -> float:
 
 def _chance(sums: Doubles, squares: Doubles) -> float:
     """The mean ECE of repeated samples whose bins have just these gaps: each gap's absolute normal mean."""
+    from scipy.special import ndtr  # as above
+
     weight = np.maximum(sums[0], 1e-12)
     gap, rate = np.abs(sums[1] - sums[2]) / weight, sums[2] / weight
     sd = np.sqrt(np.maximum(rate * (1 - rate), 1e-12) * squares / weight**2) + 1e-12
