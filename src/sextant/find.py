@@ -16,13 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sextant import crops, embedding, facets, nearest, question
+from sextant import nearest, question
 from sextant import search as ranking
 from sextant.edges import Edges
 from sextant.errors import UsageError
-from sextant.feedback import weights
-from sextant.maths import diversity, groups, rules
 from sextant.maths import ranking as fusion
+from sextant.maths import rules
 from sextant.place import Bucket, is_gone, is_url, lies
 from sextant.question import Among, Answer, Doubles
 from sextant.types import Facet, Floats, Hit, SearchResult
@@ -98,6 +97,8 @@ def search(edges: Edges, text: str, options: Options) -> SearchResult:
     places, folded = _folded(edges, view, judged.rows, options)
     hits = _hits(edges, view, found, judged.take(places), folded, set(said.tolist()))
     if options.learned and options.image is None:
+        from sextant.feedback import weights
+
         hits = weights.ranked(edges, view, text, hits)
     hints = (
         *asked.phrasing.remarks,
@@ -169,6 +170,8 @@ def _picture(edges: Edges, view: View, image: str) -> tuple[str, Floats]:
     path = lies(Path(), image) if is_url(image) else Path(image).expanduser()
     if is_gone(path) if isinstance(path, Bucket) else not path.is_file():
         raise UsageError(f"no image '{image}' in the collection, and no such file")
+    from sextant import embedding
+
     return embedding.embed_file(path, edges.encoder())
 
 
@@ -180,8 +183,11 @@ def _among(chosen: NDArray[np.bool_], said: Rows, options: Options) -> Among | N
 
 
 def _parts(edges: Edges, options: Options) -> bool:
-    if options.parts and not crops.exist(edges):
-        raise UsageError("no picture has parts yet: make them with sextant crops, then search with --parts")
+    if options.parts:
+        from sextant import crops
+
+        if not crops.exist(edges):
+            raise UsageError("no picture has parts yet: make them with sextant crops, then search with --parts")
     return options.parts
 
 
@@ -266,6 +272,8 @@ def _facets(view: View, chosen: NDArray[np.bool_], found: Answer, options: Optio
     """How the images that are likelier than not to show what is asked fall into the values of some names."""
     if not options.facets:
         return ()
+    from sextant import facets
+
     view.read([name for name in options.facets if name not in KINDS])
     likely = chosen & (found.confidence >= max(options.threshold, Thresholds().tentative))
     return tuple(facets.count(view, likely, options.facets))
@@ -276,6 +284,8 @@ def _folded(edges: Edges, view: View, rows: Rows, options: Options) -> tuple[Row
     places = np.arange(len(rows))
     if not options.fold and not options.diversity:
         return places[: options.limit], {}
+    from sextant.maths import diversity, groups
+
     vectors = ranking.vectors_of(edges, view, rows)
     behind: dict[int, tuple[int, ...]] = {}
     if options.fold:
@@ -294,6 +304,8 @@ def _folded(edges: Edges, view: View, rows: Rows, options: Options) -> tuple[Row
 def _alike(edges: Edges, view: View) -> float:
     """The cosine from which two images of this collection count as near-duplicates, kept as long as the view lasts."""
     if ALIKE not in view.kept:
+        from sextant.maths import groups
+
         view.kept[ALIKE] = groups.threshold_of(edges.vectors.sample(groups.SAMPLED))
     return float(view.kept[ALIKE])
 

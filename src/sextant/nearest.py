@@ -6,21 +6,23 @@ Kept as long as the view lasts. Knows nothing of phrases or confidences.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sextant import indexing
 from sextant.background import background_prompts
 from sextant.edges import Edges
 from sextant.errors import ModelError
-from sextant.index import Index
 from sextant.maths import logits as maths
-from sextant.sample import Sample
 from sextant.types import Floats
 from sextant.view import View
+
+if TYPE_CHECKING:
+    from sextant.index import Index
+    from sextant.sample import Sample
 
 NEAR = "index and sample"
 Rows = NDArray[np.intp]
@@ -77,6 +79,11 @@ def near(edges: Edges, view: View) -> Near | None:
 
 
 def _opened(edges: Edges, view: View) -> Near | None:
+    if len(edges.vectors) <= edges.settings.exact_rows:
+        return None
+    from sextant import indexing
+    from sextant.sample import Sample
+
     index = indexing.opened(edges)
     if index is None:
         return None

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sextant import crops, expansion, nearest, phrasing, prior, search
+from sextant import expansion, nearest, phrasing, prior, search
 from sextant.edges import Edges
 from sextant.expansion import Expansions, Variant
 from sextant.maths import calibration as curves
@@ -283,6 +283,8 @@ def answer(edges: Edges, view: View, asked: Question, among: Among | None = None
 
 
 def _by_parts(edges: Edges, view: View, asked: Question, directions: Floats) -> Answer:
+    from sextant import crops
+
     found, background = crops.logits(edges, view, directions)
     judge = Judge(asked, _of_parts(edges, view), found, background)
     score, confidence = judge.judged(found, background)
@@ -341,6 +343,7 @@ def score(edges: Edges, view: View, text: str) -> Doubles:
 def _of_parts(edges: Edges, view: View) -> prior.Unlabelled:
     """The same for the best of an image and its parts: six looks come to more than one, whatever they show."""
     if UNLABELLED_PARTS not in view.memo:
+        from sextant import crops
         from sextant.maths import mixture
 
         known = copy(unlabelled(edges, view))

@@ -14,9 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sextant import add as adding
-from sextant import columns, ingest, manifest, settings, vocabulary
-from sextant import tag as tagging
+from sextant import manifest, settings, vocabulary
 from sextant.collection.choosing import Choosing
 from sextant.collection.keeping import Keeping
 from sextant.collection.learning import Learning
@@ -37,6 +35,7 @@ from sextant.types import (
 from sextant.vocabulary import Attribute, Vocabulary, did_you_mean
 
 if TYPE_CHECKING:
+    from sextant import ingest
     from sextant.fetch import Fetcher
 
 
@@ -108,6 +107,8 @@ class Collection(Teaching, Learning, Choosing, Moving, Keeping):
         Pictures behind http and https are fetched into `downloads/`; a `fetcher` of one's own has other limits.
         `drop_missing` removes images whose files are gone. A bad file is listed in the report and never scored.
         """
+        from sextant import add as adding
+
         return adding.add(self, sources, model=model, drop_missing=drop_missing, fetcher=fetcher, progress=progress)
 
     def use(self, model: str, *, progress: Report | None = None) -> AddReport:
@@ -136,6 +137,8 @@ class Collection(Teaching, Learning, Choosing, Moving, Keeping):
         Without a source the current vocabulary is used again. `codes` narrows the work; `center` and `scale` set the
         `fixed` calibration of every attribute that has no better one.
         """
+        from sextant import tag as tagging
+
         chosen = self._vocabulary_from(source)
         return tagging.tag(self, chosen, codes=codes, dry_run=dry_run, center=center, scale=scale)
 
@@ -148,6 +151,8 @@ class Collection(Teaching, Learning, Choosing, Moving, Keeping):
 
     def columns(self) -> list[ColumnSummary]:
         """How many images each attribute accepts, how far that can be trusted, and how many there are by the labels."""
+        from sextant import columns
+
         view = self.view(self.codes())
         drawn = {label.code for label in self.catalog.labels()}
         found = [columns.summary(view, code) for code in view.codes()]
@@ -166,4 +171,6 @@ class Collection(Teaching, Learning, Choosing, Moving, Keeping):
         self, code: str, *, center: float | None = None, scale: float | None = None, bins: int = 40
     ) -> Inspection:
         """A column's logits, and what a calibration makes of them; `center` and `scale` ask what if."""
+        from sextant import columns
+
         return columns.inspect(self.view_of([code]), code, center=center, scale=scale, bins=bins)

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sextant import find as finding
-from sextant import history as remembering
-from sextant import labels as labelling
 from sextant.errors import UsageError
 from sextant.maths import rules
 from sextant.paths import expanded
@@ -95,6 +92,9 @@ class Asking(Named):
         `crops` made them; `learned` orders hits by the weights that feedback taught. When nothing here is likely to
         show what is asked, the hints say so. What was asked is remembered in the history.
         """
+        from sextant import find as finding
+        from sextant import history
+
         options = finding.Options(
             negatives=negatives,
             limit=limit,
@@ -110,8 +110,6 @@ class Asking(Named):
             parts=parts,
             learned=learned,
         )
-        from sextant import history
-
         found = finding.search(self, text, options)
         history.remember(self, text, options, found)
         return found
@@ -128,6 +126,8 @@ class Asking(Named):
         self, image: str, *, limit: int = 20, where: str | None = None, fold: bool | float = False
     ) -> SearchResult:
         """The images most like one of the collection (id or path) or like a file elsewhere; itself is left out."""
+        from sextant import find as finding
+
         return finding.similar(self, image, limit=limit, where=where, fold=fold)
 
     def history(self, limit: int = 50) -> list[Searched]:
@@ -151,6 +151,8 @@ class Asking(Named):
         Further options are those of `search`.
         """
         from sextant import answers, golden
+        from sextant import find as finding
+        from sextant import labels as labelling
 
         chosen, view = golden.load(expanded(file)), self.view()
         codes = tuple(dict.fromkeys([*view.codes(), *chosen.codes()]))
@@ -172,15 +174,21 @@ class Asking(Named):
 
     def favour(self, name: str, text: str, **options: Any) -> None:
         """Gives a search a name, with options as `search` takes them; one of that name is replaced."""
+        from sextant import history as remembering
+
         remembering.favour(self, name, text, options, self.search)
 
     def repeat(self, name: str, **changes: Any) -> SearchResult:
         """Asks a favourite again; `changes` take the place of the options that were kept."""
+        from sextant import history as remembering
+
         kept = remembering.favourite(self, name)
         return self.search(kept.text, **{**kept.options, **changes})
 
     def forget(self, *names: str, history: bool = False) -> int:
         """Forgets favourites by name, and with `history` everything that was searched for; how many that were."""
+        from sextant import history as remembering
+
         return remembering.forget(self, names, history=history)
 
     def explain(self, image: str, asked: str) -> Explanation:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sextant import ingest
-
 if TYPE_CHECKING:
+    from sextant import ingest
     from sextant.curate import Curation, Kept, Provider
     from sextant.curate import Options as CurateOptions
     from sextant.curations import PickRecord

@@ -6,18 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sextant import add as adding
-from sextant import exchange
-from sextant import export as exporting
 from sextant.paths import expanded
-from sextant.sidecars import SidecarReport
 from sextant.types import (
     AddReport,
     Skipped,
 )
 
 if TYPE_CHECKING:
-    pass
+    from sextant.sidecars import SidecarReport
 
 from sextant.collection.named import Named
 
@@ -42,6 +38,8 @@ class Moving(Named):
         row an image and attribute). `where` selects images by a rule, `bands` those that show one of `codes` in a band.
         A file that is there is replaced with `force` alone.
         """
+        from sextant import export as exporting
+
         path = expanded(target)
         chosen: dict[str, Any] = {"where": where, "codes": codes, "bands": bands}
         return exporting.to_file(self, path, format=format, shape=shape, force=force, **chosen)
@@ -57,6 +55,8 @@ class Moving(Named):
         force: bool = False,
     ) -> tuple[int, tuple[Skipped, ...]]:
         """Copies or links a selection into a new Hugging Face imagefolder; how many images, and which were left out."""
+        from sextant import export as exporting
+
         path = expanded(target).absolute()
         return exporting.to_folder(self, path, where=where, codes=codes, bands=bands, link=link, force=force)
 
@@ -72,6 +72,8 @@ class Moving(Named):
 
         What an earlier export wrote and no longer holds is withdrawn. `naming` is how a new sidecar is called.
         """
+        from sextant import export as exporting
+
         return exporting.to_sidecars(self, where=where, codes=codes, bands=bands, naming=naming)
 
     def import_vectors(
@@ -87,6 +89,8 @@ class Moving(Named):
 
         `encoder` names, as `NAME@REVISION`, what made them; without it they belong to the collection's own encoder.
         """
+        from sextant import add as adding
+
         return adding.bring(
             self,
             expanded(source),
@@ -101,6 +105,8 @@ class Moving(Named):
 
         Returns how many images they were for; nothing is written if any line is wrong.
         """
+        from sextant import exchange
+
         view = self.view()
         words = exchange.read_words(expanded(source), view.find)
         self.catalog.put_words(words)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sextant import labels as labelling
 from sextant.edges import Edges
 from sextant.errors import UsageError
 from sextant.paths import expanded
@@ -28,6 +27,7 @@ class Named(Edges):
     def _truth(self, view: View, file: str | os.PathLike[str] | None) -> Mapping[str, Mapping[str, bool]] | None:
         """The answers in a file, by code and image; images that the collection does not have are passed over."""
         from sextant import answers
+        from sextant import labels as labelling
 
         if file is None:
             return None

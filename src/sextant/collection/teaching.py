@@ -6,9 +6,6 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sextant import exchange, extract, prior
-from sextant import labels as labelling
-from sextant import tag as tagging
 from sextant.catalog import Label, Override
 from sextant.errors import UsageError
 from sextant.maths import rules
@@ -61,6 +58,8 @@ class Teaching(Named):
 
         Returns how many; nothing is kept if any line is wrong.
         """
+        from sextant import labels as labelling
+
         view = self.view(self.codes())
         found = labelling.read(expanded(source), view.find, view.codes(), person=person, derived=self._derived())
         self.catalog.put_labels(found)
@@ -68,12 +67,16 @@ class Teaching(Named):
 
     def labels(self, codes: Sequence[str] | None = None) -> Rows:
         """The labels that hold: id, path, code, value, person, at."""
+        from sextant import labels as labelling
+
         view = self.view()
         paths = dict(zip(view.ids.to_pylist(), view.paths.to_pylist(), strict=True))
         return Rows(labelling.table(self.catalog.labels(codes), paths))
 
     def export_labels(self, target: str | os.PathLike[str], codes: Sequence[str] | None = None) -> int:
         """Writes the labels that hold to a CSV, JSON lines or Parquet file; `import_labels` reads the first two."""
+        from sextant import exchange
+
         path, rows = expanded(target), self.labels(codes)
         exchange.write(rows.table, path, exchange.format_of(path, None))
         return len(rows)
@@ -122,7 +125,7 @@ class Teaching(Named):
         `truth` names a file like those of `import_labels` to judge against instead of the collection's own labels;
         images that the collection does not have are passed over.
         """
-        from sextant import cluster, evaluation
+        from sextant import cluster, evaluation, extract
 
         chosen = cluster.of(self.settings)
         spread = chosen.spread_all if chosen else None
@@ -137,7 +140,8 @@ class Teaching(Named):
 
         Components belong to the encoder, not to an attribute: they serve columns that have no labels. Returns them.
         """
-        from sextant import judge
+        from sextant import judge, prior
+        from sextant import tag as tagging
 
         view = self.view(self.codes())
         background = prior.background_logits(self)
@@ -151,14 +155,14 @@ class Teaching(Named):
 
     def promise(self, code: str, *, precision: float, failure: float = 0.05) -> Promise:
         """Accepts from the lowest confidence at which a precision holds by the labels, but for `failure`."""
-        from sextant import promises
+        from sextant import extract, promises
 
         view = extract.view(self, [code], {label.image for label in self.catalog.labels([code])})
         return promises.promise(view, self.catalog, code, precision=precision, failure=failure)
 
     def withdraw_promise(self, code: str) -> None:
         """Accepts from the vocabulary's threshold again."""
-        from sextant import promises
+        from sextant import extract, promises
 
         promises.withdraw(extract.view(self, [code], ()), self.catalog, code)
 
@@ -194,7 +198,7 @@ class Teaching(Named):
         pictures: bool = True,
     ) -> int:
         """Writes the collection as one HTML page that needs nothing else, whole or not at all; returns its bytes."""
-        from sextant import report
+        from sextant import exchange, report
 
         known = self._truth(self.view(), truth)
         text = report.page(self, title or self.folder.name, truth=known, pictures=pictures)

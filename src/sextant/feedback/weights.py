@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,11 @@ from sextant.edges import Edges
 from sextant.events import Event, Impression, WeightsRecord
 from sextant.feedback import features
 from sextant.feedback.features import Hits
-from sextant.maths import learning
-from sextant.maths.learning import Examination, Learned, Lists, Weights
 from sextant.types import Hit
 from sextant.view import View
+
+if TYPE_CHECKING:  # every search asks for weights, and few collections have any
+    from sextant.maths.learning import Examination, Learned, Lists, Weights
 
 POSITIVE = ("clicked", "picked", "up")
 NEWEST = 20_000
@@ -52,11 +53,15 @@ def learn(edges: Edges, *, dry_run: bool = False, seed: int = 0) -> LearnReport:
 def learn_from(view: View, shown: Sequence[Impression], events: Sequence[Event], *, seed: int = 0) -> Learned:
     """What a log teaches; nothing is kept."""
     lists, looked = prepared(view, shown, events)
+    from sextant.maths import learning
+
     return learning.learn(lists, features.NAMES, looked, seed=seed)
 
 
 def measured(found: Learned) -> dict[str, Any]:
     """What a record of weights says of their worth."""
+    from sextant.maths import learning
+
     numbers = {name: getattr(found, name) for name in ("lists", "selected", "groups", "shown", "learned", "worst")}
     gain = asdict(found.gain) if found.gain else None
     return {"ndcg_at": learning.CUT, **numbers, "gain": gain, "examination": asdict(found.examination)}
@@ -68,6 +73,8 @@ def prepared(view: View, shown: Sequence[Impression], events: Sequence[Event]) -
     Answers whose confidences are none (likeness to a picture) are left out; so are images that are gone, whose
     neighbours keep their ranks.
     """
+    from sextant.maths import learning
+
     chosen, queries = _selected(events), dict[str, int]()
     usable = [s for s in shown if any(hit["confidence"] is not None for hit in s.hits)]
     length = max((len(s.hits) for s in usable), default=0)
@@ -84,7 +91,7 @@ def prepared(view: View, shown: Sequence[Impression], events: Sequence[Event]) -
         rank[place, :n] = answer.start + 1 + there
         pair[place, :n] = group[place] * len(view) + rows[there]
         selected[place, :n] = [hit["id"] in chosen.get(answer.id, ()) for hit in hits]
-    lists = Lists(table, rank, selected, pair, group)
+    lists = learning.Lists(table, rank, selected, pair, group)
     return lists, learning.examination(pair[rank > 0], rank[rank > 0], selected[rank > 0])
 
 
@@ -124,6 +131,8 @@ def current(edges: Edges) -> Weights | None:
     record = newest(edges)
     if record is None or record.weights is None or tuple(record.weights["names"]) != features.NAMES:
         return None
+    from sextant.maths.learning import Weights
+
     return Weights.from_params(record.weights)
 
 
@@ -158,6 +167,8 @@ def reordered(view: View, query: str, hits: Hits, weights: Weights) -> NDArray[n
     """The places (n,) of hits in the order of the weights, best first; equal ones as they were."""
     if not len(hits.rows):
         return np.zeros(0, np.intp)
+    from sextant.maths import learning
+
     scores = learning.rerank(features.table(view, query, hits), weights)
     return np.asarray(np.argsort(-scores, kind="stable"), np.intp)
 
