@@ -23,6 +23,8 @@ from sextant.errors import CollectionError, remedy
 from sextant.place import Bucket, Place
 
 COMPACT_ROWS = 1024  # in memory at a time: a merge must not need more of it than the run that made the fragments
+LITTLE_AHEAD = {"batch_readahead": 2, "fragment_readahead": 1, "io_buffer_size": 32 << 20}
+"""How far a local disk is read ahead: Lance's own habit is meant for a bucket, and fills half a GiB with what waits."""
 COMPACT_ABOVE = 64  # fragments; below it reading is not slowed enough to be worth rewriting
 KEPT = timedelta(hours=1)  # how long an old version stays for whoever is still reading it
 TRIES = 5
@@ -123,6 +125,13 @@ def table(path: Place, schema: pa.Schema, columns: Sequence[str] | None = None) 
     if exists(path):
         return steadily(read)
     return schema.empty_table().select(chosen) if chosen else schema.empty_table()
+
+
+def batches(path: Place, columns: Sequence[str], size: int, version: int | None = None) -> Iterator[pa.RecordBatch]:
+    """Columns of every row of one version in their order, `size` rows at a time. Raises `Vanished` where it is gone."""
+    ahead = {} if isinstance(path, Bucket) else LITTLE_AHEAD
+    with reading(path):
+        yield from opened(path, version).to_batches(columns=list(columns), batch_size=size, **ahead)
 
 
 def append(path: Place, rows: pa.Table) -> None:

@@ -178,15 +178,21 @@ class Vectors:
 
     def unknown(self, codes: Sequence[str]) -> dict[str, int]:
         """How many rows of each column have no value."""
-        table = tables.table(self.path, self._schema(), codes) if codes else None
-        return {c: table[c].null_count for c in codes} if table is not None else {}
+
+        def read() -> dict[str, int]:
+            count = dict.fromkeys(codes, 0)
+            for batch in tables.batches(self.path, codes, ROWS_A_BATCH) if codes else ():
+                for code in codes:
+                    count[code] += batch[code].null_count
+            return count
+
+        return tables.steadily(read)
 
     def batches(self, *, rows: int = ROWS_A_BATCH) -> Iterator[tuple[list[str], Floats]]:
         """Ids and vectors of one version, a batch at a time. Raises `tables.Vanished` if a vacuum takes it away."""
         if self.exists():
-            with tables.reading(self.path):
-                for batch in tables.opened(self.path).to_batches(columns=["id", "vector"], batch_size=rows):
-                    yield batch["id"].to_pylist(), _rows(batch["vector"])
+            for batch in tables.batches(self.path, ["id", "vector"], rows):
+                yield batch["id"].to_pylist(), _rows(batch["vector"])
 
     def _schema(self) -> pa.Schema:
         return tables.opened(self.path).schema
@@ -270,7 +276,7 @@ class Vectors:
 
     def _stream(self, version: int) -> Iterator[Floats]:
         """The vectors of one version, a batch at a time; from a handle of its own, since a writer borrows the other."""
-        for batch in tables.opened(self.path, version).to_batches(columns=["vector"], batch_size=ROWS_A_BATCH):
+        for batch in tables.batches(self.path, ["vector"], ROWS_A_BATCH, version):
             if batch.num_rows:
                 yield _rows(batch["vector"])
 

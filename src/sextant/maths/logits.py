@@ -21,7 +21,7 @@ from sextant.errors import UsageError
 from sextant.types import Floats
 
 GRID = 2.0**26  # grid points a unit: 2 · 26 bits of product plus one of headroom fill float64's 53
-CHUNK = 4096  # rows widened to float64 at a time: 16 MB at 512 dimensions
+CHUNK = 512  # rows widened to float64 at a time: 2 MB at 512 dimensions, which stay in a processor's cache
 
 
 @dataclass(frozen=True, slots=True)
