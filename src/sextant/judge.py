@@ -17,7 +17,7 @@ from sextant.answers import Truth, labelled, proper, settled
 from sextant.catalog import CalibrationRecord, Catalog, Label
 from sextant.errors import UsageError
 from sextant.exclusive import GroupFit
-from sextant.maths import components, fitting, metrics
+from sextant.maths import fitting, metrics
 from sextant.maths.calibration import Calibration, base_of
 from sextant.maths.fitting import Fit, Labelled
 from sextant.maths.mixture import Prior
@@ -143,6 +143,8 @@ def fit_card(view: View, catalog: Catalog, truth: Truth | None, background: Floa
 
     Judge what it does on attributes that it was not fitted on. Raises `UsageError` below twenty cells of either answer.
     """
+    from sextant.maths import components  # loads slowly, and a calibration does without
+
     known = settled(catalog.labels()) if truth is None else truth
     codes = [code for code in known if code in view.columns]
     given = labelled(view, {code: known[code] for code in codes}, catalog.sample(codes) if truth is None else [])

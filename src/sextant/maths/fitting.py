@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -79,8 +78,8 @@ def fit(labelled: Mapping[str, Labelled], *, folds: int = FOLDS, seed: int = 0) 
     """The calibration of every attribute that has labels; they help one another through their common correction."""
     if not labelled:
         raise UsageError("there is no label to calibrate with: give some with `sextant label`")
-    fold_of = partial(_fold, folds=folds, seed=seed)
-    places = {image: fold_of(image) for given in labelled.values() for image in given.images}
+    images = {image for given in labelled.values() for image in given.images}
+    places = {image: _fold(image, folds, seed) for image in images}
     tasks = {code: _task(code, given, places) for code, given in labelled.items()}
     every, *without = fit_lines_by_fold([t.sample for t in tasks.values()], [t.fold for t in tasks.values()], folds)
     unseeing = np.stack([lines.own for lines in without])

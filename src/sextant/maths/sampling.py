@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv
 
 from sextant.errors import UsageError
 
@@ -216,6 +215,8 @@ def _enough(errors: int, precision: float, share: float) -> int:
 
 def lower_bound(right: int, n: int, failure: float) -> float:
     """The exact lower bound of a rate of which `right` of n were seen, wrong with `failure` (Clopper and Pearson)."""
+    from scipy.special import betaincinv  # loads slowly, and few calibrations promise anything
+
     return float(betaincinv(right, n - right + 1, failure)) if right else 0.0
 
 
