@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import aws
 from fakes import many, picture, vocabulary
@@ -202,10 +203,13 @@ def test_features_of_a_base_are_kept_as_a_local_run_keeps_them(
     pytest.importorskip("torch")
     monkeypatch.setattr("sextant.train.preparing.PICTURES_A_PART", 128)
     monkeypatch.chdir(tmp_path)  # a worker stands in another folder
-    for colour in ("red", "blue"):
-        for n in range(66):
-            shade = (200 - n, 20, 20 + n) if colour == "red" else (20 + n, 20, 200 - n)
-            picture(tmp_path / "data" / colour / f"{n}.png", shade)
+    draw = np.random.default_rng(0)
+    for number in range(132):  # coarse noise, so that none are near-duplicates
+        file = tmp_path / "data" / ("red", "blue")[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 255, (6, 6, 3), np.uint8)
+        pixels[..., 2 * (number % 2)] //= 4
+        Image.fromarray(pixels.repeat(16, 0).repeat(16, 1)).save(file)
     found = []
     for engine in ("local", "ray"):
         request = finetune.Request(
