@@ -34,7 +34,7 @@ def test_an_index_says_what_it_finds_and_whether_it_fits(photos: Collection, tmp
     photos.tag(vocabulary(tmp_path, VOCABULARY))
     state = photos.index()
     assert state.built is not None
-    assert set(state.built.recall) == {"phrases", "evidence"}
+    assert set(state.built.recall) == {"phrases", "evidence", "pictures"}
     assert min(state.built.recall.values()) >= 0.98
     assert (state.usable, state.new, state.gone, state.advice) == (True, 0, 0, "")
     many(tmp_path / "p", 20, 100)
@@ -47,6 +47,16 @@ def test_an_index_says_what_it_finds_and_whether_it_fits(photos: Collection, tmp
     assert (photos.index_state().usable, indexing.opened(photos)) == (False, None)
     assert photos.drop_index()
     assert not photos.drop_index()
+
+
+def test_an_index_of_another_release_is_named_and_made_anew(photos: Collection) -> None:
+    photos.index()
+    (file,) = (photos.store.root / "cache" / "index").glob("*.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 1}))
+    state = photos.index_state()
+    assert (state.built, state.usable, state.advice) == (None, False, "it was made by another release: sextant index")
+    assert indexing.opened(photos) is None
+    assert photos.index().usable
 
 
 def test_a_small_collection_opens_none(photos: Collection, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`index`: makes, shows and deletes the vector index of the encoder in use, and opens it for a search.
 
 Recall is checked with directions made of phrases: the background prompts and those of the vocabulary, each as it is and
-less the mean of the background prompts, as a ranking by evidence asks.
+less the mean of the background prompts, as a ranking by evidence asks; and with pictures, as `similar` asks.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def state(edges: Edges) -> IndexState:
     new, gone = (len(found.fresh), found.gone) if found else (0, 0)
     few = len(vectors) <= edges.settings.exact_rows
     if built is None:
-        advice = "none is needed: every image is compared" if few else "make one: sextant index"
+        older = "it was made by another release: sextant index" if index.is_outdated(folder(edges), vectors) else ""
+        advice = "none is needed: every image is compared" if few else older or "make one: sextant index"
     elif found is None:
         advice = "it does not fit the vectors any more: sextant index"
     elif not built.recall:
@@ -98,4 +99,5 @@ def queries(edges: Edges) -> dict[str, Floats]:
     except (ModelError, CollectionError):
         return {}
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_PHRASES)).astype(np.int64))]
-    return {"phrases": rows, "evidence": np.asarray(rows - background.mean(axis=0), np.float32)}
+    evidence = np.asarray(rows - background.mean(axis=0), np.float32)
+    return {"phrases": rows, "evidence": evidence, "pictures": edges.vectors.sample(MOST_PHRASES)}

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from sextant.errors import CollectionError
 from sextant.index import record
+from sextant.index.coordinates import coordinates
 from sextant.index.parts import SHARD, Codes, Halves
 from sextant.index.reading import Index
 from sextant.index.record import Built
@@ -60,7 +61,7 @@ def build(vectors: Vectors, folder: Path, queries: Mapping[str, Floats], *, prog
 
 
 class _Builder:
-    """One pass over a table: float16, codes, and the exact answers that recall is judged by."""
+    """One pass over a table: halves, codes, and the exact answers that recall is judged by."""
 
     def __init__(self, pinned: Pinned, folder: Path, queries: Mapping[str, Floats], progress: Report | None) -> None:
         self.started = time.monotonic()
@@ -75,26 +76,29 @@ class _Builder:
         n = len(self.pinned)
         sample = self.pinned.take(np.unique(np.linspace(0, n - 1, min(n, TRAINED_ON)).astype(np.int64)))
         centre = sample.mean(axis=0)
-        codes, done = Codes.fitted(sample - centre), 0
+        for_rows, for_directions = coordinates(sample)
+        np.save(self.folder / "directions.npy", for_directions, allow_pickle=False)
+        fitted, done = Codes.fitted((sample - centre) @ for_rows.T), 0
         for number, rows in enumerate(blocks(self.pinned.batches(), SHARD)):
             halves = Halves.of(rows)
-            halves.write(self.folder / f"halves-{number:05d}.faiss")
+            halves.write(self.folder, number)
+            turned = np.empty((len(rows), len(for_rows)), np.float32)
             for start in range(0, len(rows), CHUNK):
-                self._look(rows[start : start + CHUNK], halves.rows[start : start + CHUNK])
-            rows -= centre  # the same for all rows, so it changes no order
-            codes.add(rows)
+                part = slice(start, start + CHUNK)
+                self._look(rows[part], halves.roughly(part))
+                turned[part] = (rows[part] - centre) @ for_rows.T  # the centre is the same for all: no order changes
+            fitted.of(turned).write(self.folder / f"codes-{number:05d}.faiss")
             done += len(rows)
             if self.progress:
                 self.progress(Progress("index", done, n, time.monotonic() - self.started))
-        codes.write(self.folder / "codes.faiss")
         ids = pa.table({"id": self.pinned.ids()})
         with pa.OSFile(str(self.folder / "ids.arrow"), "wb") as file, pa.ipc.new_file(file, ids.schema) as writer:
             writer.write_table(ids)
         return self._measured()
 
-    def _look(self, rows: Floats, halves: np.ndarray[tuple[int, int], np.dtype[np.float16]]) -> None:
-        """Notes how far float16 moved these rows, and which are among the best of a query."""
-        self.rounding = max(self.rounding, float(np.linalg.norm(rows - halves.astype(np.float32), axis=1).max()))
+    def _look(self, rows: Floats, rough: Floats) -> None:
+        """Notes how far rounding moved these rows, and which are among the best of a query."""
+        self.rounding = max(self.rounding, float(np.linalg.norm(rows - rough, axis=1).max()))
         if len(self.queries):
             scores = np.concatenate([self.truth, self.queries @ rows.T], axis=1)
             most = min(RECALL_AT, scores.shape[1])
@@ -117,9 +121,7 @@ class _Builder:
         """The share of a query's ten nearest that are found with this depth; a tie with the tenth is as good as it."""
         wanted, truth = self.queries[query : query + 1], self.truth[query]
         rows = index.by_codes(wanted, depth)
-        scores = index.halves(rows, wanted)[:, 0]
-        likely = np.sort(rows[scores >= truth.min() - index.slack(wanted) - TIE])
-        exact = self.pinned.take(likely) @ wanted[0]
+        exact = index.take(rows) @ wanted[0]
         return min(1.0, np.count_nonzero(exact >= truth.min() - TIE) / len(truth))
 
     def _built(self, depth: int, recall: Mapping[str, float]) -> Built:

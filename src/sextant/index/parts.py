@@ -1,4 +1,4 @@
-"""The pieces of an index: float16 rows by the shard, and codes of all rows. Only this file imports faiss."""
+"""The pieces of an index, by the shard: rows in two halves, and their codes. Only this file imports faiss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sextant.errors import MissingExtra
 from sextant.pinned import Numbers
 from sextant.types import Floats
 
-SHARD = 1 << 17  # rows of float16 in one file, and in one thread at a time; a multiple of 8
+SHARD = 1 << 17  # rows in one file, and in one thread at a time; a multiple of 8
 CODED = 2  # dimensions that share one code; four of them lose twice as much of a phrase
 BITS = 4  # of a code: sixteen centres, which a vector register holds
 
@@ -21,36 +21,58 @@ Mask = NDArray[np.bool_]
 
 
 class Halves:
-    """At most `SHARD` rows in float16."""
+    """At most `SHARD` rows: the upper 16 bits of every number apart from the lower ones.
 
-    def __init__(self, part: Any) -> None:
-        self._part = part
+    The upper half alone, a bfloat16, is read to compare many rows; both are the float32 that came in, to the last bit.
+    """
+
+    def __init__(self, part: Any, lower: NDArray[np.int16]) -> None:
+        self._part, self._lower = part, lower
         flat = _faiss().rev_swig_ptr(part.codes.data(), part.ntotal * part.code_size)
-        self.rows: NDArray[np.float16] = flat.view(np.float16).reshape(part.ntotal, -1)
+        self._upper: NDArray[np.uint16] = flat.view(np.uint16).reshape(part.ntotal, -1)
+        if lower.shape != self._upper.shape or lower.dtype != np.int16:
+            raise ValueError("two halves of an index do not belong together")
 
     @classmethod
     def of(cls, rows: Floats) -> Halves:
         """These rows (n, dim)."""
         faiss = _faiss()
-        part = faiss.IndexScalarQuantizer(rows.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        part = faiss.IndexScalarQuantizer(rows.shape[1], faiss.ScalarQuantizer.QT_bf16, faiss.METRIC_INNER_PRODUCT)
         part.train(rows[:1])
-        part.add(rows)
-        return cls(part)
+        bits = np.ascontiguousarray(rows, np.float32).view(np.uint32)
+        upper = ((bits + np.uint32(0x8000)) >> 16).astype(np.uint16)  # to the nearest, as faiss would
+        faiss.copy_array_to_vector(upper.view(np.uint8).ravel(), part.codes)
+        part.ntotal = len(rows)
+        return cls(part, (bits - (upper.astype(np.uint32) << 16)).astype(np.int16))
 
     @classmethod
-    def read(cls, path: Path) -> Halves:
+    def read(cls, folder: Path, number: int) -> Halves:
         """What `write` wrote, mapped into memory. Raises `ValueError` or `OSError`."""
-        return cls(_read(path, mapped=True))
+        upper, lower = _names(folder, number)
+        return cls(_read(upper, mapped=True), np.asarray(np.load(lower, mmap_mode="r", allow_pickle=False)))
 
-    def write(self, path: Path) -> None:
-        """Into a file of its own."""
-        _faiss().write_index(self._part, str(path))
+    def write(self, folder: Path, number: int) -> None:
+        """Into two files of its own."""
+        upper, lower = _names(folder, number)
+        _faiss().write_index(self._part, str(upper))
+        np.save(lower, self._lower, allow_pickle=False)
 
     def __len__(self) -> int:
         return int(self._part.ntotal)
 
+    def roughly(self, places: Numbers | slice) -> Floats:
+        """Rows (m, dim) from their upper halves."""
+        return (self._upper[places].astype(np.uint32) << 16).view(np.float32)
+
+    def exactly(self, places: Numbers) -> Floats:
+        """Rows (m, dim) as they came in."""
+        upper = self._upper[places].astype(np.uint32) << 16
+        return (upper + self._lower[places].astype(np.uint32)).view(
+            np.float32
+        )  # modulo 2^32: the lower half has a sign
+
     def search(self, directions: Floats, count: int, bits: NDArray[np.uint8] | None) -> tuple[Floats, Numbers]:
-        """Scores and places (k, count) of the best for each direction; a place of −1 is none.
+        """Scores by the upper halves and places (k, count) of the best for each direction; a place of −1 is none.
 
         `bits`, the least significant first, says which places are allowed.
         """
@@ -61,19 +83,25 @@ class Halves:
 
 
 class Codes:
-    """Codes of any number of rows: product quantisation of what is left of a row after its collection's mean."""
+    """Codes of at most `SHARD` rows by product quantisation."""
 
     def __init__(self, part: Any) -> None:
         self._part = part
 
     @classmethod
     def fitted(cls, sample: Floats) -> Codes:
-        """Without rows yet, made for rows like these (n, dim)."""
+        """Without rows, made for rows like these (n, dim)."""
         faiss, rows = _faiss(), _padded(sample)
         part = faiss.IndexPQFastScan(rows.shape[1], rows.shape[1] // CODED, BITS, faiss.METRIC_INNER_PRODUCT)
         part.pq.cp.min_points_per_centroid = 1  # or it complains of small collections on standard error
         part.train(np.resize(rows, (max(len(rows), 1 << BITS), rows.shape[1])))
         return cls(part)
+
+    def of(self, rows: Floats) -> Codes:
+        """Others of the same making, of these rows (n, dim)."""
+        part = _faiss().clone_index(self._part)
+        part.add(_padded(rows))
+        return Codes(part)
 
     @classmethod
     def read(cls, path: Path) -> Codes:
@@ -84,23 +112,22 @@ class Codes:
         """Into a file of its own."""
         _faiss().write_index(self._part, str(path))
 
-    def add(self, rows: Floats) -> None:
-        """Appends rows (n, dim)."""
-        self._part.add(_padded(rows))
-
     def __len__(self) -> int:
         return int(self._part.ntotal)
 
-    def search(self, directions: Floats, count: int) -> Numbers:
-        """The places (k, count) that are best for each direction by their codes, roughly; −1 is none."""
-        _, places = self._part.search(_padded(directions), count)
-        found: Numbers = places
-        return found
+    def search(self, directions: Floats, count: int) -> tuple[Floats, Numbers]:
+        """Scores, roughly, and places (k, count) that are best for each direction by their codes; −1 is none."""
+        scores, places = self._part.search(_padded(directions), count)
+        return scores, places
 
 
 def one_thread() -> None:
     """Keeps faiss to the thread that calls this, for threads of which there are several."""
     _faiss().omp_set_num_threads(1)
+
+
+def _names(folder: Path, number: int) -> tuple[Path, Path]:
+    return folder / f"upper-{number:05d}.faiss", folder / f"lower-{number:05d}.npy"
 
 
 def _padded(rows: Floats) -> Floats:

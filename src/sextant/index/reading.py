@@ -1,13 +1,14 @@
-"""An index and its table, asked together: codes of all rows, then float16 of some, then the table's own vectors.
+"""An index and its table, asked together: codes of all rows, then bfloat16 of some, then the vectors as they are.
 
-With a filter, or where codes lose too much, every allowed row is compared in float16, and so many of the best are
-computed again from the table that no rounding can have hidden one. Rows that came since are compared exactly, rows that
+With a filter, or where codes lose too much, every allowed row is compared in bfloat16, and so many of the best are
+computed again in float32 that no rounding can have hidden one. Rows that came since are compared exactly, rows that
 went are never answered.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Nearest:
 class Index:
     """An open index with the version of the table that it was opened on; `ids` are that version's, (n,).
 
-    Every search raises `tables.Vanished` if a vacuum took that version away: open it again.
+    A search that needs rows that came since raises `tables.Vanished` if a vacuum took that version away: open it again.
     """
 
     def __init__(self, built: Built, folder: Path, pinned: Pinned) -> None:
@@ -53,12 +54,18 @@ class Index:
         self._there = self._place >= 0
         self._whole = bool(self._there.all())
         self.fresh = np.arange(first, len(self.ids), dtype=np.int64)
-        self._shards = [Halves.read(path) for path in sorted(folder.glob("halves-*.faiss"))]
-        self._codes = Codes.read(folder / "codes.faiss")
-        if not sum(map(len, self._shards)) == len(self._codes) == len(known):
+        self._at = np.full(len(self.ids), -1, np.int64)  # of every row of the table, its place in the index
+        self._at[self._place[self._there]] = np.flatnonzero(self._there)
+        files = sorted(folder.glob("codes-*.faiss"))
+        self._codes = [Codes.read(path) for path in files]
+        self._halves = [Halves.read(folder, number) for number in range(len(files))]
+        self._turn: Floats = np.load(folder / "directions.npy", allow_pickle=False)
+        if not sum(map(len, self._halves)) == sum(map(len, self._codes)) == len(known):
             raise ValueError(f"{folder}: its parts do not belong together")
         self._new: Floats | None = None
-        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "sextant-index", one_thread)
+        threads = len(os.sched_getaffinity(0))
+        self._shares = [range(start, len(files), threads) for start in range(min(threads, len(files)))]
+        self._pool = ThreadPoolExecutor(threads, "sextant-index", one_thread)
 
     @classmethod
     def open(cls, folder: Path, vectors: Vectors) -> Index | None:
@@ -116,7 +123,7 @@ class Index:
             return np.zeros(0, np.int64)
         if allowed is None and self.built.depth:
             places = self.by_codes(wanted, max(self.built.depth, 2 * limit))
-            best = self.halves(places, wanted).max(axis=1, initial=-np.inf)
+            best = self._roughly(places, wanted)
         else:
             places, best = self._by_scan(wanted, limit, self._inside(allowed))
         rows = np.concatenate([self._place[places], self.fresh])
@@ -129,47 +136,66 @@ class Index:
 
     def take(self, rows: Numbers) -> Floats:
         """The vectors (m, dim) of some rows, in the order asked for."""
-        order = np.argsort(rows, kind="stable")
-        out = np.empty((len(rows), self._pinned.dim), np.float32)
-        out[order] = self._pinned.take(np.asarray(rows, np.int64)[order])
+        rows = np.asarray(rows, np.int64)
+        places = self._at[rows]
+        out = self._gathered(places, Halves.exactly)
+        if len(self.fresh):
+            out[places < 0] = self._fresh_rows()[rows[places < 0] - self.fresh[0]]
         return out
 
     # parts
 
     def by_codes(self, wanted: Floats, depth: int) -> Numbers:
         """Places in the index: the best `depth` for each direction by their codes, of those that still exist."""
-        count, most = depth, len(self._place)
-        there = most - self.gone
+        if depth >= len(self._place):
+            return np.flatnonzero(self._there)
+        turned, count = wanted @ self._turn.T, depth
         while True:
-            found = self._codes.search(wanted, min(count, most))
-            kept = (found >= 0) & self._there[found]
-            if count >= most or kept.sum(axis=1).min() >= min(depth, there):
-                return np.unique(found[kept])
-            count *= 2  # what was removed stood in the way
+            shares = self._pool.map(lambda mine: [self._coded(n, turned, count) for n in mine], self._shares)  # noqa: B023
+            parts = [part for share in shares for part in share]
+            scores = np.concatenate([part for part, _ in parts], axis=1)
+            places = np.concatenate([part for _, part in parts], axis=1)
+            kept = (places >= 0) & self._there[places]
+            best = np.where(kept, scores, np.float32(-np.inf))
+            cut = np.array([_last(row, depth) for row in best])
+            # What was removed may stand in the way: a shard whose list ends above the cut may have more above it.
+            if count >= SHARD or self._whole or not any((part[:, -1] > cut).any() for part, _ in parts):
+                return np.unique(places[kept & (best >= cut[:, None])])
+            count *= 2
 
-    def halves(self, places: Numbers, wanted: Floats) -> Floats:
-        """The cosines (m, k) at some places, from float16."""
-        rows = np.empty((len(places), self._pinned.dim), np.float16)
+    def _coded(self, number: int, turned: Floats, count: int) -> tuple[Floats, Numbers]:
+        """Scores and places of the best of a shard by their codes."""
+        shard = self._codes[number]
+        scores, places = shard.search(turned, min(count, len(shard)))
+        return scores, np.where(places < 0, -1, places + number * SHARD)
+
+    def _roughly(self, places: Numbers, wanted: Floats) -> Floats:
+        """The best cosine (m,) of some places with any direction, from bfloat16."""
+        best: Floats = (self._gathered(places, Halves.roughly) @ wanted.T).max(axis=1, initial=-np.inf)
+        return best
+
+    def _gathered(self, places: Numbers, read: Callable[[Halves, Numbers], Floats]) -> Floats:
+        """Rows (m, dim) of some places by a way of `Halves`; a place of −1 is left for others to fill."""
+        rows = np.empty((len(places), self._pinned.dim), np.float32)
         shards = places // SHARD
-        for number in np.unique(shards):
-            mine = shards == number
-            rows[mine] = self._shards[number].rows[places[mine] - number * SHARD]
-        product: Floats = rows.astype(np.float32) @ wanted.T
-        return product
+        for number in np.unique(shards[places >= 0]).tolist():
+            mine = np.flatnonzero(shards == number)
+            rows[mine] = read(self._halves[number], places[mine] - number * SHARD)
+        return rows
 
     def slack(self, wanted: Floats) -> float:
-        """How far a cosine from float16 can be off."""
+        """How far a cosine from bfloat16 can be off."""
         return float(np.linalg.norm(wanted, axis=1).max()) * (self.built.rounding + SUMMED)
 
     def _by_scan(self, wanted: Floats, limit: int, inside: Mask | None) -> tuple[Numbers, Floats]:
-        """Every place that can be among the `limit` nearest, and its best cosine from float16."""
+        """Every place that can be among the `limit` nearest, and its best cosine from bfloat16."""
         bits = None if inside is None else np.packbits(inside, bitorder="little")
         count = 2 * limit + 32
         while True:
-            parts = list(self._pool.map(lambda n: self._shard(n, wanted, count, bits), range(len(self._shards))))  # noqa: B023
+            parts = list(self._pool.map(lambda n: self._shard(n, wanted, count, bits), range(len(self._halves))))  # noqa: B023
             places = np.unique(np.concatenate([found.ravel() for _, found in parts]))
             places = places[places >= 0]
-            best = self.halves(places, wanted).max(axis=1, initial=-np.inf)
+            best = self._roughly(places, wanted)
             cut = _last(best, limit) - 2 * self.slack(wanted)
             # A shard that filled its list with nothing below the cut may have more above it.
             full = ((found[:, -1] >= 0) & (scores[:, -1] >= cut) for scores, found in parts)
@@ -180,7 +206,7 @@ class Index:
     def _shard(
         self, number: int, wanted: Floats, count: int, bits: np.ndarray[tuple[int], np.dtype[np.uint8]] | None
     ) -> tuple[Floats, Numbers]:
-        shard = self._shards[number]
+        shard = self._halves[number]
         own = None if bits is None else np.ascontiguousarray(bits[number * SHARD // 8 : (number + 1) * SHARD // 8])
         scores, places = shard.search(wanted, min(count, len(shard)), own)
         return scores, np.where(places < 0, -1, places + number * SHARD)
@@ -199,10 +225,13 @@ class Index:
         """The best cosine of every row that came since; −∞ where it is not allowed."""
         if not len(self.fresh):
             return np.zeros(0, np.float32)
+        best: Floats = (self._fresh_rows() @ wanted.T).max(axis=1)
+        return best if allowed is None else np.where(allowed[self.fresh], best, np.float32(-np.inf))
+
+    def _fresh_rows(self) -> Floats:
         if self._new is None:
             self._new = self._pinned.take(self.fresh)
-        best: Floats = (self._new @ wanted.T).max(axis=1)
-        return best if allowed is None else np.where(allowed[self.fresh], best, np.float32(-np.inf))
+        return self._new
 
     def _fits(self) -> bool:
         """Whether most rows are in the index, and some that are have the vectors of the table."""
@@ -210,9 +239,7 @@ class Index:
         if len(self.fresh) > len(places) or self._pinned.dim != self.built.dim:
             return False
         places = places[np.unique(np.linspace(0, len(places) - 1, CHECKED_ROWS).astype(np.int64))]
-        halves = np.stack([self._shards[place // SHARD].rows[place % SHARD] for place in places])
-        off = np.linalg.norm(self._pinned.take(self._place[places]) - halves.astype(np.float32), axis=1)
-        return bool(off.max() <= self.built.rounding + SUMMED)
+        return np.array_equal(self._gathered(places, Halves.exactly), self._pinned.take(self._place[places]))
 
 
 def aligned(known: pa.Array, now: pa.Array) -> tuple[Numbers, int]:

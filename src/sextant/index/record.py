@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sextant.vectors import Vectors
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Built:
     """What an index is. `recall` is recall@10 by kind of query, empty where there were none to check it with.
 
     `depth` is how many rows are compared again after their codes, 0 where codes lose too much and are not used.
-    `queries` says how many there were of each kind, `rounding` the furthest that float16 moved any vector, `version`
+    `queries` says how many there were of each kind, `rounding` the furthest that bfloat16 moved any vector, `version`
     which version of the table it was made of, `folder` where its parts lie.
     """
 
@@ -43,6 +43,14 @@ def stored(folder: Path, vectors: Vectors) -> Built | None:
         return Built(**found) if found.get("format") == FORMAT else None
     except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def is_outdated(folder: Path, vectors: Vectors) -> bool:
+    """Whether there is an index of a table that another release made, in a format that this one does not read."""
+    try:
+        return bool(json.loads(_file(folder, vectors).read_text(encoding="utf-8"))["format"] != FORMAT)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def point(folder: Path, vectors: Vectors, built: Built) -> None:
