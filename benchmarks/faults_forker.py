@@ -23,7 +23,11 @@ if "LD_PRELOAD" in os.environ:  # libfaketime cannot sleep until a moment of the
     time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 import faults, lance, sextant.collection, sextant.images, sextant.models, sextant.web.app, sextant.web.server
 import sextant.curate, sextant.finetune, sextant.indexing, sextant.crops, sextant.cli.adding, faiss, onnxruntime
-import sextant.database
+import encodings, importlib, pkgutil, sextant.database
+for package in (encodings, importlib):  # another user may not see where Python lies
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name not in ("cp65001", "mbcs", "oem"):
+            importlib.import_module(f"{package.__name__}.{module.name}")
 from pathlib import Path
 from sextant.errors import SextantError
 

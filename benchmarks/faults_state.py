@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +95,9 @@ def _timeless(values: Any) -> dict[str, Any]:
 
 
 def _asked(photos: Collection, statement: str) -> list[str]:
-    """The first column of what a statement finds in the catalog."""
-    if photos.catalog.is_shared:
-        with photos.catalog._engine.connect() as connection:
-            return [str(row[0]) for row in connection.exec_driver_sql(statement)]
-    with closing(sqlite3.connect(photos.store.root / "catalog.db")) as file:
-        return [str(row[0]) for row in file.execute(statement)]
+    """The first column of what a statement finds in the catalog, by the connection that the collection has."""
+    with photos.catalog._engine.connect() as connection:
+        return [str(row[0]) for row in connection.exec_driver_sql(statement)]
 
 
 def _left_over(folder: Path) -> list[str]:

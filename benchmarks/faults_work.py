@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -141,15 +142,16 @@ class Calibrate(Work):
                 photos.label_next(code, 40, seed=1)
 
     def work(self, folder: Path, told: Told) -> None:
-        photos = opened(folder)
+        photos, elsewhere = opened(folder), Path(tempfile.mkdtemp(prefix="labels-"))  # a folder that has no trouble
         paths = sorted(photos.located())
         for k in range(6):
-            file = folder.parent / f"labels-{k}.csv"
+            file = elsewhere / f"labels-{k}.csv"
             lines = [
                 f"{p},{c},{'yes' if (i + len(c)) % 3 else 'no'}" for i, p in enumerate(paths[k::6]) for c in CODES[:3]
             ]
             file.write_text("\n".join(["path,code,value", *lines]) + "\n")
             photos.import_labels(file)
+            file.unlink()
             told("labels", paths[k::6])
             for report in photos.calibrate(CODES[:3]):
                 told("calibrated", report.code)

@@ -24,12 +24,14 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,7 +48,7 @@ HEAD = ["trouble", "runs", "ended in a message", "such as", "unexpected errors, 
         "unreadable or lost", "another state in the end"]  # fmt: skip
 VERBS = ("Add", "Tag", "Calibrate", "Feedback", "MakeIndex", "Curate", "Tidy", "Use")
 NOBODY = 65534
-REMEDIES = ("make room", "allow", "copy", "ulimit", "again", "free", "named", "with -C", "moved", "sextant add", "try")
+REMEDIES = ("make room", "allow", "copy", "ulimit", "again", "free", "named", "with -c", "moved", "sextant add", "try")
 FREE_KIB = (0, 8, 32, 96, 256, 1024)
 FILES = (24, 32, 48, 64, 96, 160)
 JUMPS = ("+0", "-3d", "+40d", "-9y", "+9y", "-1h", "+2h")
@@ -95,7 +97,7 @@ class Bench:
         found.runs += 1
         if ended.status or ended.killed:
             found.messages.append(f"{self.name}: {ended.message}")
-            if ended.killed or not ended.expected or not any(word in ended.message for word in REMEDIES):
+            if ended.killed or not ended.expected or not any(word in ended.message.lower() for word in REMEDIES):
                 found.unexpected.append(f"{self.name}: {ended.error or ended.status}: {ended.message[:600]}")
         try:
             self.look(folder, logs)
@@ -272,7 +274,8 @@ TROUBLES: dict[str, tuple[str, Trouble]] = {
 
 def line(name: str, found: Outcome) -> list[str]:
     """A row of the table."""
-    sample = min(set(found.messages), key=len, default="–").replace("|", "/").replace("\n", " ")
+    said = Counter(re.sub(r"/tmp/\S+?/c\b", "COLLECTION", text.split(": ", 1)[1]) for text in found.messages)
+    sample = said.most_common(1)[0][0].replace("|", "/").replace("\n", " ") if said else "–"
     counts = [len(found.unexpected), len(found.lost), len(found.differing)]
     return [TROUBLES[name][0], str(found.runs), str(len(found.messages)), sample, *map(str, counts)]
 

@@ -20,6 +20,7 @@ from fakes import VOCABULARY, many, opened, readable_by_all
 from sextant import database, leftovers, tables
 from sextant.collection import Collection
 from sextant.errors import CollectionError, SextantError
+from sextant.index import parts
 from sextant.vocabulary import parse
 
 ORANGE = VOCABULARY.replace("description: red", "description: orange")
@@ -96,6 +97,19 @@ def test_on_a_full_disk_a_collection_answers_and_what_cannot_be_written_says_so(
         photos.describe("p/00000.png", tags=["room"])
         assert len(photos.query("width > 0")) == 36
         assert "room" in photos.catalog.tags()[photos.located()["p/00000.png"]]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_an_index_that_finds_no_room_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    tagged(tmp_path / "c").close()
+    with opened(tmp_path / "c", exact_rows=10) as photos:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(parts, "_names", lambda folder, number: (Path("/dev/full"), folder / f"{number}.npy"))
+            with pytest.raises(CollectionError, match="cannot be written: No space left on device"):
+                photos.index()
+        assert not [path for path in (photos.store.root / "cache").rglob("*") if path.suffix in (".npy", ".faiss")]
+        assert photos.search("red").hits
+        assert photos.index().images == 24
 
 
 # a run that ends in the middle

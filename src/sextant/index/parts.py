@@ -15,6 +15,7 @@ from sextant.types import Floats
 
 SHARD = 1 << 17  # rows in one file, and in one thread at a time; a multiple of 8
 CODED = 2  # dimensions that share one code; four of them lose twice as much of a phrase
+CHUNK = 1 << 16  # bytes that are written at a time
 BITS = 4  # of a code: sixteen centres, which a vector register holds
 
 Mask = NDArray[np.bool_]
@@ -54,7 +55,7 @@ class Halves:
     def write(self, folder: Path, number: int) -> None:
         """Into two files of its own."""
         upper, lower = _names(folder, number)
-        _faiss().write_index(self._part, str(upper))
+        _write(self._part, upper)
         np.save(lower, self._lower, allow_pickle=False)
 
     def __len__(self) -> int:
@@ -110,7 +111,7 @@ class Codes:
 
     def write(self, path: Path) -> None:
         """Into a file of its own."""
-        _faiss().write_index(self._part, str(path))
+        _write(self._part, path)
 
     def __len__(self) -> int:
         return int(self._part.ntotal)
@@ -134,6 +135,13 @@ def _padded(rows: Floats) -> Floats:
     """Rows with as many zeros at their end as make the number of dimensions a multiple of `CODED`."""
     spare = -rows.shape[1] % CODED
     return np.ascontiguousarray(np.pad(rows, ((0, 0), (0, spare))) if spare else rows, np.float32)
+
+
+def _write(part: Any, path: Path) -> None:
+    """Into a file of Python's: faiss's own says nothing where the disk is full when it is closed. Raises `OSError`."""
+    faiss = _faiss()
+    with path.open("wb") as file:
+        faiss.write_index(part, faiss.PyCallbackIOWriter(file.write, CHUNK))
 
 
 def _read(path: Path, *, mapped: bool) -> Any:
