@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fakes import FakeEncoder, attributes, opened, picture, vocabulary
-from sextant import evaluation, judge
+from sextant import evaluation, judge, tag
 from sextant.catalog import Label
 from sextant.collection import Collection
 from sextant.errors import UsageError
@@ -187,6 +187,25 @@ def test_a_calibration_belongs_to_its_encoder(made: Path, tmp_path: Path) -> Non
     assert photos.columns()[1].state == "uncalibrated"
     assert len(photos.catalog.history("fake@2", "red")) == 2
     assert photos.calibrate(["red"])[0].n == 40, "the labels are of images and serve every encoder"
+
+
+def test_a_fit_that_is_given_up_leaves_a_prior_that_need_not_be_worked_out_anew(tmp_path: Path) -> None:
+    shades(tmp_path / "p")
+    photos = opened(tmp_path)
+    photos.add(tmp_path / "p")
+    photos.tag(vocabulary(tmp_path, attributes("red", "green", "blue")))
+    before = photos.view(["red"]).calibration("red")
+    for path in photos.view().paths.to_pylist()[::2]:
+        photos.label(path, "red", not truly_red(path))  # the curve is wrong for what this person means
+    (report,) = photos.calibrate(["red"])
+    assert report.applied
+    assert photos.view(["red"]).state("red") == "calibrated"
+    for label in photos.catalog.labels(["red"])[5:]:
+        photos.label(label.image, "red", None)
+    (report,) = photos.calibrate(["red"])
+    assert not report.applied
+    assert photos.view(["red"]).calibration("red") == before
+    assert not tag.renew(photos, ["red"], fitted=True)
 
 
 # promises

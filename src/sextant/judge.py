@@ -89,9 +89,9 @@ def _record(view: View, code: str, curve: Calibration) -> tuple[str, dict[str, A
 
 
 def _source(view: View, code: str, curve: Calibration) -> dict[str, Any]:
-    """What the record of a column says of where its prior came from, if that is the curve that stays."""
-    record = view.calibrations.get(code)
-    kept = record.measured.get("from") if record and record.hash == curve.id else None
+    """What the record of a column says of where its prior came from, if that stays, with or without a fit on it."""
+    record, now = view.calibrations.get(code), view.calibration(code)
+    kept = record.measured.get("from") if record and base_of(now).id == base_of(curve).id else None
     return {"from": kept} if kept else {}
 
 
