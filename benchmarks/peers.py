@@ -235,20 +235,29 @@ def calibration(run: Run) -> None:
     """Seconds to calibrate, and what the confidences are worth on images without a label."""
     run.folder.mkdir(parents=True, exist_ok=True)
     found = own("calibration", {}, place=run.folder, count=600, labels=25)
-    ours, before = found["sextant"], found["before"]
-    run.add("no label at all", "", "", "", f"{before['ece']:.4f}", f"{before['brier']:.4f}", "")
-    run.add(
-        "Sextant, `calibrate`", f"{ours['seconds']:.2f}", "1", "1", f"{ours['ece']:.4f}", f"{ours['brier']:.4f}", ""
-    )
-    for method in ("sigmoid", "isotonic"):
-        theirs = found[method]
-        worth = [f"{theirs['ece']:.4f}", f"{theirs['brier']:.4f}", ""]
-        run.add(f"scikit-learn, {method}", f"{theirs['seconds']:.2f}", *ratio(theirs, ours), *worth)
-    if said := run.tried("cleanlab", lambda: run.peers.run("cleanlab", "cleanlab", given="logits and labels"), 7):
+    before, none = found["before"], ["", ""]
+    run.add("no label at all", *none, *none, *none, f"{before['ece']:.4f}", f"{before['brier']:.4f}", "")
+    guided, bare = "reads, judges and writes nothing", "nothing but the curve: compare it with the fit alone"
+    titles = {
+        "sextant": ("Sextant, `calibrate` and a new view", "reads, judges with intervals, commits"),
+        "fit": ("Sextant, the fit alone", "arrays to curves, checked on labels left out"),
+        "sigmoid": ("scikit-learn, `CalibratedClassifierCV`, sigmoid", guided),
+        "isotonic": ("scikit-learn, `CalibratedClassifierCV`, isotonic", guided),
+        "LogisticRegression": ("scikit-learn, `LogisticRegression`", bare),
+        "IsotonicRegression": ("scikit-learn, `IsotonicRegression`", bare),
+    }
+    for way, (title, remark) in titles.items():
+        one = found[way]
+        took = [f"{1e3 * one['seconds']:.0f}", f"{1e3 * one['fitting']:.0f}"]
+        ratios = [*ratio(one, found["sextant"]), *ratio(one, found["fit"])]
+        run.add(title, *took, *ratios, f"{one['ece']:.4f}", f"{one['brier']:.4f}", remark)
+    if said := run.tried("cleanlab", lambda: run.peers.run("cleanlab", "cleanlab", given="logits and labels"), 10):
         modules = ", ".join(said["modules"]) or "no module of it calibrates; it looks for wrong labels"
-        run.add(f"cleanlab {run.peers.version('cleanlab')}", *[""] * 5, modules)
-    head = [f"{found['columns']} columns by 25 labels each, judged on {found['images']:,} images", "seconds"]
-    run.written("calibration", [*head, "ratio by the clock", "by the processor", "ECE", "Brier", "remark"])
+        run.add(f"cleanlab {run.peers.version('cleanlab')}", *[""] * 8, modules)
+    head = [f"{found['columns']} columns by 25 labels each, judged on {found['images']:,} images", "ms", "of them fits"]
+    by = ["by the clock", "by the processor"]
+    head += [f"ratio to {whom} {how}" for whom in ("`calibrate`", "the fit alone") for how in by]
+    run.written("calibration", [*head, "ECE", "Brier", "remark"])
 
 
 def start(run: Run) -> None:
