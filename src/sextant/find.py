@@ -164,9 +164,13 @@ def _where(edges: Edges, where: str | None) -> tuple[View, NDArray[np.bool_]]:
 def _picture(edges: Edges, view: View, image: str) -> tuple[str, Floats]:
     """The id and vector (dim,) of an image of the collection, or of a file elsewhere."""
     found = view.find(image)
-    vector = edges.vectors.vector(found) if found else None
-    if found is not None and vector is not None:
-        return found, vector
+    if found is not None and found in view.places:
+        row = np.array([view.places[found]])
+        near = nearest.near(edges, view)
+        known = near is not None and len(near.with_vector(row)) > 0
+        vector = near.vectors(row)[0] if near and known else ranking.vectors_of(edges, view, row)[0]
+        if np.isfinite(vector).all():
+            return found, vector
     path = lies(Path(), image) if is_url(image) else Path(image).expanduser()
     if is_gone(path) if isinstance(path, Bucket) else not path.is_file():
         raise UsageError(f"no image '{image}' in the collection, and no such file")

@@ -64,10 +64,15 @@ class Near:
         """Those of some rows of the view that the index knows."""
         return rows[self.of_view[rows] >= 0]
 
+    def vectors(self, rows: Rows) -> Floats:
+        """The vectors (m, dim) of some rows of the view that the index knows."""
+        return self.index.take(self.of_view[rows].astype(np.int64))
+
     def logits(self, rows: Rows, directions: Floats) -> Floats:
         """Logits (m, k) of some rows of the view that the index knows, to the last bit."""
-        vectors = self.index.take(self.of_view[rows].astype(np.int64))
-        return maths.logit_matrix(vectors, np.asarray(directions, np.float32), scale=self.scale, bias=self.bias)
+        return maths.logit_matrix(
+            self.vectors(rows), np.asarray(directions, np.float32), scale=self.scale, bias=self.bias
+        )
 
 
 def near(edges: Edges, view: View) -> Near | None:

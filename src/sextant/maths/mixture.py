@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -32,6 +33,7 @@ LEAST_RISE = 1e-3  # log-odds a unit of evidence, so that a flat stretch still k
 PREVALENCES: Doubles = sigmoid(np.linspace(-9.2, 6.9, 50))  # 0.01 % to 99.9 %
 LEAST_BELOW = 10  # points below a level that say how wide the absent part is
 NEGLIGIBLE = 1e-7  # weight of a level that no longer moves a confidence
+MULTIPLIED, MOST_FACTOR = 10, 1e30  # factors of a likelihood that are multiplied before a logarithm, each below this
 LEVEL_STEPS = np.linspace(-3.0, 3.0, 31)  # of the prior spread of an attribute's level
 
 
@@ -203,11 +205,9 @@ def _posterior(evidence: Doubles, card: Prior) -> tuple[Doubles, float, float]:
     worth = min(len(evidence), WORTH) / len(points)
     levels = card.shift_spread * LEVEL_STEPS
     widths = [_width(points, level, card) for level in levels]
-    weight = np.empty((len(levels), len(PREVALENCES)))
-    for i, (level, width) in enumerate(zip(levels, widths, strict=True)):
-        absent, present = log_densities(card, points - level, width)
-        excess = np.exp(np.clip(present - absent, -700, 700)) - 1
-        weight[i] = worth * (absent.sum() + np.log1p(PREVALENCES[:, None] * excess).sum(axis=1))
+    absent, present = log_densities(card, points - levels[:, None], np.array(widths)[:, None])
+    excess = np.exp(np.clip(present - absent, -700, 700)) - 1
+    weight = worth * (absent.sum(axis=1, keepdims=True) + np.array([_sums_of_logs(row) for row in excess]))
     weight += student.log_density(LEVEL_STEPS, (4.0, 0.0, 1.0))[:, None]
     a, b = card.prevalence  # one more of each: the grid is even in log-odds, whose density carries p (1 − p)
     weight += a * np.log(PREVALENCES) + b * np.log1p(-PREVALENCES)
@@ -215,6 +215,17 @@ def _posterior(evidence: Doubles, card: Prior) -> tuple[Doubles, float, float]:
     weight /= weight.sum()
     curve = _mean_curve(levels, widths, weight, card)
     return curve, float(weight.sum(axis=0) @ PREVALENCES), float(weight.sum(axis=1) @ levels)
+
+
+def _sums_of_logs(excess: Doubles) -> Doubles:
+    """The sum of `log(1 + p · excess)` over all points for every p of `PREVALENCES`.
+
+    A logarithm takes longer than ten products, so factors are multiplied first where no product can overflow.
+    """
+    together = MULTIPLIED if excess.max(initial=0.0) < MOST_FACTOR else 1
+    padded = np.concatenate([excess, np.zeros(-len(excess) % together)])
+    factors = (1 + PREVALENCES[:, None] * padded).reshape(len(PREVALENCES), together, -1)
+    return cast("Doubles", np.log(factors.prod(axis=1)).sum(axis=1))
 
 
 def _mean_curve(levels: Doubles, widths: list[float], weight: Doubles, card: Prior) -> Doubles:
@@ -247,18 +258,22 @@ def _width(points: Doubles, level: float, card: Prior) -> float:
     return max(1.0, float(np.median(below)) / (scale * student.upper_quartile(df)))
 
 
+@lru_cache(maxsize=64)
 def log_ratio(card: Prior, width: float = 1.0) -> Doubles:
     """`log(present / absent)` on `RATIO_GRID`, made monotone.
 
     By isotonic regression, weighted by how often such evidence occurs: a running maximum would carry the noise of one
-    thin tail over everything above it.
+    thin tail over everything above it. The answer is kept, since most columns are no wider than the card says, and
+    cannot be written to.
     """
     absent, present = log_densities(card, RATIO_GRID, width)
     often = np.exp(absent) + 0.1 * np.exp(present) + 1e-12
-    return isotonic.rising(np.clip(present - absent, -30, 30), often).values
+    found = isotonic.rising(np.clip(present - absent, -30, 30), often).values
+    found.flags.writeable = False
+    return found
 
 
-def log_densities(card: Prior, evidence: Doubles, width: float = 1.0) -> tuple[Doubles, Doubles]:
+def log_densities(card: Prior, evidence: Doubles, width: float | Doubles = 1.0) -> tuple[Doubles, Doubles]:
     """Log densities of evidence (n,) when the attribute is absent, its part `width` times wider, and when present."""
     parts = [
         np.log(share / (sd * np.sqrt(2 * np.pi))) - 0.5 * ((evidence - mean) / sd) ** 2

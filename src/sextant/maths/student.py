@@ -19,7 +19,7 @@ PIECES = 512
 STEPS = 50
 
 
-def log_density(x: Doubles, shape: tuple[float, float, float]) -> Doubles:
+def log_density(x: Doubles, shape: tuple[float, float, float | Doubles]) -> Doubles:
     """Log density of a Student t with (degrees of freedom, location, scale)."""
     df, location, scale = shape
     constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * np.log(df * np.pi) - np.log(scale)
