@@ -80,7 +80,7 @@ def test_vectors_come_back_as_they_were(vectors: Vectors) -> None:
     assert vectors.matrix()[0] == ids
     np.testing.assert_array_equal(vectors.matrix()[1], rows)
     np.testing.assert_array_equal(vectors.vector("00003"), rows[3])
-    assert [i for batch, _ in vectors.batches(rows=3) for i in batch] == ids
+    assert [i for batch, _ in vectors.batches(rows=3) for i in batch.to_pylist()] == ids
     assert vectors.metadata() == META
 
 

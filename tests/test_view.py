@@ -47,6 +47,48 @@ def test_rows_go_by_path_and_copies_are_one_row_under_their_first_path(photos: C
     assert view.copies.tolist() == [2, 1, 1, 1, 1]
 
 
+def by_hand(collection: Collection) -> list[tuple[str, str, int, float | None, float | None]]:
+    """Path, id, copies, width and a logit of every image, looked up one by one."""
+    paths: dict[str, list[str]] = {}
+    for row in collection.store.files().to_pylist():
+        if row["id"] is not None:
+            paths.setdefault(row["id"], []).append(row["path"])
+    widths = {row["id"]: row["width"] for row in collection.store.images().to_pylist()}
+    logits = {row["id"]: row["red"] for row in collection.vectors.read(["red"]).to_pylist()}
+    found = [(min(p), i, len(p), widths.get(i), logits.get(i)) for i, p in paths.items()]
+    return sorted(found)
+
+
+def seen(collection: Collection) -> list[tuple[str, str, int, float | None, float | None]]:
+    """The same by a view."""
+    view = collection.view(["red"])
+    logits = [None if np.isnan(z) else float(z) for z in view.logits("red")]
+    columns = (view.paths.to_pylist(), view.ids.to_pylist(), view.copies.tolist(), view.fact("width").to_pylist())
+    return list(zip(*columns, logits, strict=True))
+
+
+def test_rows_are_found_in_whatever_order_and_number_the_tables_have_them(tmp_path: Path) -> None:
+    pictures(tmp_path / "p", "yellow", "red", "grey")
+    pictures(tmp_path / "a", "blue", "green")
+    collection = opened(tmp_path)
+    collection.add(tmp_path / "p")
+    collection.add(tmp_path / "a")
+    collection.tag(vocabulary(tmp_path, DEEP))
+    assert [row[0] for row in seen(collection)][:2] == ["a/blue.png", "a/green.png"]
+    assert seen(collection) == by_hand(collection)  # as they were added: no id is looked up
+    (tmp_path / "p" / "red.png").rename(tmp_path / "a" / "zinnober.png")
+    collection.add(tmp_path / "a")
+    assert seen(collection) == by_hand(collection)  # the same images in another order
+    pictures(tmp_path / "c", "orange")
+    collection.store.drop_files(["p/grey.png"])
+    collection.add(tmp_path / "c")
+    assert len(seen(collection)) == 5
+    assert seen(collection) == by_hand(collection)  # a vector that has no file
+    shutil.copy(tmp_path / "a" / "blue.png", tmp_path / "c" / "blue.png")
+    collection.add(tmp_path / "c")
+    assert seen(collection) == by_hand(collection)  # and an image that has two
+
+
 def test_logits_are_aligned_whether_they_were_asked_for_at_once_or_later(photos: Collection) -> None:
     expected = [40, 0, 0, SCALE / 3**0.5, SCALE / 2**0.5]
     for view in (photos.view(["red"]), photos.view()):

@@ -149,7 +149,8 @@ def _phrases(edges: Edges, view: View) -> tuple[Doubles, Doubles] | None:
 
     def read() -> tuple[Doubles, Doubles]:
         best, total = np.full(len(view), np.nan), np.full(len(view), np.nan)
-        for ids, rows in edges.vectors.batches():
+        for names, rows in edges.vectors.batches():
+            ids = names.to_pylist()
             z = np.asarray(maths.logit_matrix(rows, prompts, scale=scale, bias=bias), np.float64)
             here = [k for k, image in enumerate(ids) if image in view.places]
             places = [view.places[ids[k]] for k in here]

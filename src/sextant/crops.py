@@ -209,7 +209,7 @@ def best(edges: Edges, directions: Floats) -> Best:
         wanted = np.atleast_2d(np.asarray(directions, np.float32))
         ids, pieces = [pa.array([], pa.string())], [np.zeros((0, len(wanted)), np.float32)]
         for names, rows in edges.vectors.batches():
-            ids.append(pa.array(names, pa.string()))
+            ids.append(names)
             pieces.append(logit_matrix(rows, wanted, scale=1.0))
         every, cosines = pa.concat_arrays(ids), np.concatenate(pieces)
         parts = np.full(cosines.shape, WHOLE, np.int8)

@@ -46,9 +46,9 @@ class _Files(Store):
         super().__init__(store.root, store.place)
         self._few = images
 
-    def files(self) -> pa.Table:
+    def files(self, columns: Sequence[str] | None = None) -> pa.Table:
         """As of the store, for these images."""
-        found = super().files()
+        found = super().files(columns)
         return found.filter(pc.is_in(found["id"], value_set=self._few))
 
 

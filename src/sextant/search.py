@@ -75,7 +75,7 @@ def resident(edges: Edges, view: View) -> Resident | None:
             view.kept[RESIDENT] = None
         else:
             ids, matrix = vectors.matrix()
-            view.kept[RESIDENT] = Resident(matrix, _places(view, ids))
+            view.kept[RESIDENT] = Resident(matrix, rows_of(view, pa.array(ids, pa.string())))
     kept: Resident | None = view.kept[RESIDENT]
     return kept
 
@@ -86,24 +86,18 @@ def streamed(edges: Edges, view: View, directions: Floats) -> Floats:
     wanted = np.asarray(directions, np.float32)
 
     def read() -> Floats:
-        ids: list[str] = []
-        pieces = [np.zeros((0, len(wanted)), np.float32)]
+        ids, pieces = [pa.array([], pa.string())], [np.zeros((0, len(wanted)), np.float32)]
         for names, rows in edges.vectors.batches():
-            ids += names
+            ids.append(names)
             pieces.append(maths.logit_matrix(rows, wanted, scale=scale, bias=bias))
-        return taken(np.concatenate(pieces), _places(view, ids))
+        return taken(np.concatenate(pieces), rows_of(view, pa.concat_arrays(ids)))
 
     return steadily(read)
 
 
-def _places(view: View, ids: list[str]) -> NDArray[np.intp]:
-    return rows_of(view, pa.array(ids, pa.string()))
-
-
 def rows_of(view: View, ids: pa.Array) -> NDArray[np.intp]:
     """The place among `ids` of every image of a view; -1 for none."""
-    found = pc.index_in(view.ids, value_set=ids)
-    return np.asarray(pc.fill_null(found, -1).to_numpy(), np.intp)
+    return np.asarray(pc.fill_null(view.among(ids).cast(pa.int64()), -1).to_numpy(), np.intp)
 
 
 def taken(table: Floats, place: NDArray[np.intp]) -> Floats:

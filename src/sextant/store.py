@@ -116,9 +116,9 @@ class Store:
         """The facts of every image, (n rows)."""
         return tables.table(self._images, IMAGES, columns)
 
-    def files(self) -> pa.Table:
+    def files(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Path, id, bytes and mtime_ns of every file known; a path whose file moved away has a null id."""
-        return tables.table(self._files, FILES)
+        return tables.table(self._files, FILES, columns)
 
     def append_images(self, rows: pa.Table) -> int:
         """Adds the rows whose ids are not there yet; returns how many that were."""

@@ -139,7 +139,7 @@ class Vectors:
             for names, rows in self.batches():
                 rows = rows[: len(out) - len(ids)]  # another process may have added some meanwhile
                 out[len(ids) : len(ids) + len(rows)] = rows
-                ids += names[: len(rows)]
+                ids += names[: len(rows)].to_pylist()
             return ids, out[: len(ids)]
 
         return tables.steadily(read)
@@ -188,11 +188,12 @@ class Vectors:
 
         return tables.steadily(read)
 
-    def batches(self, *, rows: int = ROWS_A_BATCH) -> Iterator[tuple[list[str], Floats]]:
+    def batches(self, *, rows: int = ROWS_A_BATCH) -> Iterator[tuple[pa.Array, Floats]]:
         """Ids and vectors of one version, a batch at a time. Raises `tables.Vanished` if a vacuum takes it away."""
         if self.exists():
             for batch in tables.batches(self.path, ["id", "vector"], rows):
-                yield batch["id"].to_pylist(), _rows(batch["vector"])
+                every = pa.array(np.arange(batch.num_rows))
+                yield batch["id"].take(every), _rows(batch["vector"])  # a copy: as it comes, it holds the vectors too
 
     def _schema(self) -> pa.Schema:
         return tables.opened(self.path).schema

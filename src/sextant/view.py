@@ -26,7 +26,7 @@ from sextant.maths import rules
 from sextant.maths.calibration import Calibration, base_of
 from sextant.maths.derived import derive
 from sextant.maths.rules import AttributeValues, band
-from sextant.store import Store
+from sextant.store import IMAGES, Store
 from sextant.types import Floats
 from sextant.vectors import Column, Vectors
 from sextant.vocabulary import Attribute, Derived, Thresholds, Vocabulary
@@ -49,6 +49,8 @@ KINDS: Mapping[str, str] = {
     "tags": "tags",
 }
 """What a rule may do with each fact."""
+STORED = {"megapixels": ("width", "height"), "aspect": ("width", "height"), "camera_model": ("camera",)}
+"""What is stored of a fact that is not stored under its own name."""
 
 
 class View:
@@ -74,19 +76,40 @@ class View:
         """What stages worked out from this moment and will want again, by a name of their own."""
         self.kept: dict[str, Any] = {}
         """The same of what models computed alone: it outlasts what people say."""
-        files = store.files()
-        self._files = files.filter(pc.is_valid(files["id"])).select(["id", "path"])
-        files = self._files.group_by("id").aggregate([("path", "min"), ("path", "count")])
-        order = pc.sort_indices(files["path_min"])
-        files = files.take(order)
-        self.ids: pa.Array = _whole(files["id"])
-        self.paths: pa.Array = _whole(files["path_min"])
-        self.copies: NDArray[np.int64] = files["path_count"].to_numpy()
+        files = store.files(["id", "path"])
+        files = files.filter(pc.is_valid(files["id"]))
+        self._files = pa.table({name: _whole(files[name]) for name in ("id", "path")})
         self._snapshot = vectors.snapshot(self._base_codes(codes))
+        self._place: tuple[pa.Array, pa.Array] | None = None
+        self._order()
         self.columns = self._snapshot.columns
         self._logits = self._aligned(self._snapshot.table)
+        self._facts: dict[str, pa.Array] = {}
         self._values: dict[str, AttributeValues] = {}
         self._sources: dict[str, NDArray[np.object_]] = {}
+
+    def _order(self) -> None:
+        """Sets `ids`, `paths` and `copies`: every image once, by the first of its paths."""
+        ids, paths = (_whole(self._files[name]) for name in ("id", "path"))
+        # the ids of a table of vectors are all different, and files mostly lie as they were added
+        if ids.equals(_whole(self._snapshot.table["id"])) or pc.count_distinct(ids).as_py() == len(ids):
+            order = pc.sort_indices(paths)
+            self.ids: pa.Array = ids.take(order)
+            self.paths: pa.Array = paths.take(order)
+            self.copies: NDArray[np.int64] = np.ones(len(ids), np.int64)
+            self._place = ids, order
+        else:
+            files = self._files.group_by("id").aggregate([("path", "min"), ("path", "count")])
+            files = files.take(pc.sort_indices(files["path_min"]))
+            self.ids, self.paths = _whole(files["id"]), _whole(files["path_min"])
+            self.copies = files["path_count"].to_numpy()
+
+    def among(self, ids: pa.Array) -> pa.Array:
+        """The place among these ids of every image, (n,) with null for none; looked up once where they come again."""
+        held = self._place  # once: another thread may look up others meanwhile
+        if held is None or not held[0].equals(ids):
+            held = self._place = ids, pc.index_in(self.ids, value_set=ids)
+        return held[1]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -116,10 +139,13 @@ class View:
 
     # facts
 
-    @cached_property
-    def _images(self) -> pa.Table:
-        images = self.store.images()
-        return images.take(pc.index_in(self.ids, value_set=_whole(images["id"])))
+    def _stored(self, names: Iterable[str]) -> None:
+        """Reads these facts of the images' bytes that are not in memory yet, all at once."""
+        wanted = [name for name in dict.fromkeys(names) if name not in self._facts]
+        if wanted:
+            images = self.store.images(["id", *wanted])
+            place = self.among(_whole(images["id"]))
+            self._facts |= {name: _whole(images[name]).take(place) for name in wanted}
 
     @cached_property
     def _names(self) -> pa.Array:
@@ -152,10 +178,12 @@ class View:
             case "description":
                 return self._said(self.catalog.descriptions(), pa.string())
             case _:
-                return _whole(self._images[name])
+                self._stored([name])
+                return self._facts[name]
 
     def facts(self, names: Sequence[str] = FACTS) -> pa.Table:
         """Facts as a table, one row an image."""
+        self._stored(stored for name in names for stored in STORED.get(name, (name,)) if stored in IMAGES.names[1:])
         return pa.table({name: self.fact(name) for name in names})
 
     def fact_values(self, name: str) -> NDArray[Any]:
@@ -190,9 +218,12 @@ class View:
 
     def source(self, code: str) -> NDArray[np.object_]:
         """Where each confidence comes from: `model`, `person` or `rule`."""
-        self.values(code)
         if code not in self._sources:
-            self._sources[code] = np.full(len(self), RULE, object)
+            derived = isinstance(self.describe(code), Derived)
+            found = np.full(len(self), RULE if derived else MODEL, object)
+            for place, _ in () if derived else self._overridden(code):
+                found[place] = PERSON
+            self._sources[code] = found
         return self._sources[code]
 
     def logits(self, code: str) -> Floats:
@@ -313,7 +344,7 @@ class View:
         return [a.code for a in self.vocabulary.attributes if a.group == item.group]
 
     def _aligned(self, table: pa.Table) -> dict[str, Floats]:
-        place = pc.index_in(self.ids, value_set=_whole(table["id"]))
+        place = self.among(_whole(table["id"]))
         return {name: _floats(_whole(table[name]).take(place)) for name in table.column_names if name != "id"}
 
     def aligned(self, ids: pa.Array, values: Floats) -> Floats:
@@ -322,11 +353,9 @@ class View:
 
     def _judged(self, code: str) -> AttributeValues:
         confidence = self.confidence(code, self.calibration(code))
-        source = np.full(len(self), MODEL, object)
         bands = band(confidence, self.thresholds(code))
         for place, value in self._overridden(code):
-            confidence[place], bands[place], source[place] = float(value), 2 if value else 0, PERSON
-        self._sources[code] = source
+            confidence[place], bands[place] = float(value), 2 if value else 0
         return AttributeValues(confidence, bands)
 
     def confidence(self, code: str, curve: Calibration) -> NDArray[np.float64]:
@@ -391,10 +420,13 @@ class View:
             raise UsageError(f"limit must not be negative, and {limit} is")
         key = sort.removeprefix("-") if sort else "path"
         needed = dict.fromkeys([*rule.names, *names, key])
-        chosen = pa.array(np.flatnonzero(self.mask(rule)))
-        shown = {n: self.fact(n) if n in KINDS else nullable(self.values(n).confidence) for n in needed}
-        scores = {f"score('{phrase}')": nullable(self.score(phrase)) for phrase in rule.scores}
-        table = pa.table({"id": self.ids, "path": self.paths, **shown, **scores}).take(chosen)
+        rows = np.flatnonzero(self.mask(rule))
+        chosen = pa.array(rows)
+        shown = {
+            n: self.fact(n).take(chosen) if n in KINDS else nullable(self.values(n).confidence[rows]) for n in needed
+        }
+        scores = {f"score('{phrase}')": nullable(self.score(phrase)[rows]) for phrase in rule.scores}
+        table = pa.table({"id": self.ids.take(chosen), "path": self.paths.take(chosen), **shown, **scores})
         if sort:
             direction = "descending" if sort.startswith("-") else "ascending"
             table = table.sort_by([(key, direction), ("path", "ascending")])

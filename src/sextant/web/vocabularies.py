@@ -124,8 +124,8 @@ def tried(
             (ids, logits_by_code(rows, {TRIED: direction}, scale, bias)[TRIED])
             for ids, rows in photos.vectors.batches()
         ]
-        ids = [image for names, _ in parts for image in names]
-        logits = view.aligned(pa.array(ids, pa.string()), np.concatenate([values for _, values in parts]))
+        ids = pa.concat_arrays([names for names, _ in parts])
+        logits = view.aligned(ids, np.concatenate([values for _, values in parts]))
     unlabelled = question.unlabelled(photos, view)
     curve = unlabelled.curve(logits, view.background)
     confidence = np.array(curves.confidence(curve, logits, view.background), np.float64)
