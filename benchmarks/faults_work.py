@@ -246,8 +246,9 @@ class MakeIndex(Work):
         return opened(folder, exact_rows=100)
 
     def work(self, folder: Path, told: Told) -> None:
+        photos = self.open(folder)
         for _ in range(2):
-            told(self.open(folder).index().images)
+            told(photos.index().images)
 
     def check(self, folder: Path, told: list[Any]) -> None:
         with opened(folder) as plain, self.open(folder) as quick:
@@ -266,9 +267,8 @@ class Curate(Work):
         many(folder.parent / "outside", 16, 400)
 
     def work(self, folder: Path, told: Told) -> None:
-        outside = folder.parent / "outside"
+        photos, outside = opened(folder), folder.parent / "outside"
         for query in ("red", "blue"):
-            photos = opened(folder)
             answer = photos.curate(query, outside, options=EASY)
             told("curation", answer.number)
             kept = photos.keep(1, 2, 3, curation=answer.number)

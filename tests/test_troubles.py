@@ -19,6 +19,8 @@ import pytest
 from fakes import VOCABULARY, many, opened, readable_by_all
 from sextant import database, leftovers, tables
 from sextant.collection import Collection
+from sextant.curate import Options
+from sextant.curate.gates import Gates
 from sextant.errors import CollectionError, SextantError
 from sextant.index import parts
 from sextant.vocabulary import parse
@@ -210,6 +212,21 @@ def test_a_collection_that_was_moved_while_open_says_so_and_leaves_nothing_behin
         assert len(there.query("width > 0")) == 24
     (tmp_path / "away").rename(tmp_path / "c")
     assert attempts(photos, tmp_path / "c") == []
+
+
+def test_picks_are_not_kept_where_a_collection_was(photos: Collection, tmp_path: Path) -> None:
+    many(tmp_path / "outside", 6, 400)
+    easy = Options(
+        fold=False,
+        gates=Gates(side=0, aspect=1e9, darkness=2.0, spread=0.0, sharpness=0.0, confidence=0.0, relevance=0.0),
+    )
+    photos.curate("red", tmp_path / "outside", options=easy)
+    (tmp_path / "c").rename(tmp_path / "away")
+    with pytest.raises(CollectionError, match=r"moved.* with -C"):
+        photos.keep(1, 2)
+    assert not (tmp_path / "c").exists()
+    (tmp_path / "away").rename(tmp_path / "c")
+    assert len(photos.keep(1, 2).picks) == 2
 
 
 CLOSED = """

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sextant import add, gather, images
+from sextant import add, gather, images, manifest
 from sextant.curate import scratch
 from sextant.curate.request import Kept, Pick
 from sextant.curations import CurationRecord
@@ -38,11 +38,13 @@ def keep(
 
     Raises:
         UsageError: there is no such curation or rank, or nothing was picked.
+        CollectionError: the collection was moved away, or the pictures cannot be written.
     """
     record = edges.catalog.curation(number)
     if record is None:
         known = "there is no curation yet" if number is None else f"there is no curation {number}"
         raise UsageError(f'{known}. Begin with: sextant curate "WHAT YOU LOOK FOR"')
+    manifest.read(edges.place)  # or files would be written, and sought, where a collection was moved away
     picks: list[Pick] = []
     skipped: list[Skipped] = []
     located = {image: path for path, image in edges.located().items()}
