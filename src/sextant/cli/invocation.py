@@ -32,7 +32,7 @@ class Invocation:
 
     def collection(self, *, create: bool = False, **settings: Any) -> Collection:
         """The collection that -C or SEXTANT_COLLECTION names, or the nearest at or above the current folder."""
-        _spare_pandas()
+        spare_pandas()
         from sextant.collection import open_collection
 
         return open_collection(self.place, create=create, **self.settings, **settings)
@@ -60,7 +60,7 @@ class _NoPandas:
             raise ModuleNotFoundError(name)
 
 
-def _spare_pandas() -> None:
+def spare_pandas() -> None:
     """Lets pyarrow look for pandas once and find none: it would load it with its first value, for 0.3 s of no use.
 
     A frame that is asked for later is still made: pyarrow looks again. In Python, where frames may come in, it is left.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sextant import output
-from sextant.cli.invocation import Invocation, json_option, verb
+from sextant.cli.invocation import Invocation, json_option, spare_pandas, verb
 from sextant.errors import CollectionError, MissingExtra, UsageError
 from sextant.output import Heading
 
@@ -62,6 +62,7 @@ def serve(
     The collections are that of -C and those of --also, each under the name of its folder. Without --keys the server
     listens on this machine alone, and whoever uses it may do everything.
     """
+    spare_pandas()
     try:
         from sextant.web import app, server
     except ImportError as error:

@@ -11,10 +11,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, stdtrit
 
 from sextant.errors import UsageError
-from sextant.maths.calibration import log_odds
+from sextant.maths.calibration import log_odds, sigmoid
 from sextant.maths.mixture import Level, Prior, background_level, fit_student, prior
 
 Doubles = NDArray[np.float64]
@@ -76,6 +75,8 @@ def _outermost(background_logits: ArrayLike, level: Level, weight: float) -> flo
     table = table[np.isfinite(table).all(axis=1)]
     own = table - weight * table.mean(axis=1, keepdims=True)
     evidence = (own - np.median(own, axis=0)) / level.spread
+    from scipy.special import stdtrit
+
     df, location, scale = level.null
     return (float(np.quantile(evidence, 0.999)) - location) / (scale * float(stdtrit(df, 0.999)))
 
@@ -123,7 +124,7 @@ def background_weight(logits: Doubles, background: Doubles, truth: Doubles, shar
     def loss(free: Doubles) -> tuple[float, Doubles]:
         linear = free[0] * x + free[1] * g + free[2:][column]
         value = np.average(np.logaddexp(0, linear) - y * linear, weights=w) + 1e-4 * (free**2).sum()
-        slope = w * (expit(linear) - y) / w.sum()
+        slope = w * (sigmoid(linear) - y) / w.sum()
         intercepts = np.bincount(column, slope, count)
         return float(value), np.concatenate([[slope @ x, slope @ g], intercepts]) + 2e-4 * free
 
@@ -189,7 +190,7 @@ def _line(x: Doubles, y: Doubles, w: Doubles) -> tuple[tuple[float, float], floa
 
     best = minimize(loss, [0.0, 0.0], method="Nelder-Mead").x
     slope, offset = float(np.exp(best[0])), float(best[1])
-    return (slope, offset), float(np.average((expit(slope * x + offset) - y) ** 2, weights=w))
+    return (slope, offset), float(np.average((sigmoid(slope * x + offset) - y) ** 2, weights=w))
 
 
 def _median(values: Doubles, weights: Doubles) -> float:
