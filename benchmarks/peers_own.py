@@ -10,18 +10,17 @@ import json
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers_inside import USED, Answer, answer, batches, quickest, timed
+from peers_inside import USED, Answer, answer, batches, timed
+from peers_search import SEARCHES
 
 WARM = 16
 LOOP_BATCH = 64
 ATTRIBUTES, MORE = 37, 8
-BEST = 10
 
 
 # what all read
@@ -197,89 +196,6 @@ def columns(folder: str, images: int, place: str) -> Answer:
             return columns_of(collection, home)
 
 
-# vectors to neighbours
-
-
-def made(vectors: str, queries: str, exact: str, count: int) -> Answer:
-    """A file of vectors, one of directions to search in, phrases and evidence by turns, and their ten best cosines."""
-    import search
-
-    out = np.lib.format.open_memmap(vectors, "w+", np.float32, (count, search.DIM))
-    asked = search.Queries.of_nouns()
-    both = asked.kinds(asked.judged)
-    wanted = np.stack([kind[i] for i in range(30) for kind in both.values()])
-    best, start = np.full((len(wanted), 0), -np.inf, np.float32), 0
-    for rows in search.made(count)():
-        out[start : start + len(rows)] = rows
-        start += len(rows)
-        scores = np.concatenate([best, wanted @ rows.T], axis=1)
-        best = -np.partition(-scores, BEST - 1, axis=1)[:, :BEST]
-    np.save(queries, wanted)
-    np.save(exact, best)
-    return {"queries": len(wanted)}
-
-
-def sextant_search(vectors: str, queries: str, exact: str, scratch: str) -> Answer:
-    """The index as `sextant index` makes it."""
-    import search
-
-    from sextant import index
-    from sextant.store import Store
-
-    rows, wanted, best = np.load(vectors, mmap_mode="r"), np.load(queries), np.load(exact)
-    table = Store(Path(scratch) / "c").vectors("clip@1")
-    Path(scratch, "c").mkdir(parents=True)
-    for start in range(0, len(rows), 50_000):
-        some = np.ascontiguousarray(rows[start : start + 50_000])
-        ids = [f"{i:032x}" for i in range(start, start + len(some))]
-        table.append(ids, some, np.zeros(len(some), np.float32), lambda *_: {}, {"encoder": "clip@1"})
-    asked = search.Queries.of_nouns()
-    build, _ = timed(lambda: index.build(table, Path(scratch) / "i", asked.kinds(asked.checked)))
-    opened = index.Index.open(Path(scratch) / "i", table)
-    assert opened is not None
-    spent, used, hits = [], [], []
-    opened.nearest(wanted[0], BEST)
-    for i, direction in enumerate(wanted):
-        begun, processor = time.perf_counter(), time.process_time()
-        found = opened.nearest(direction, BEST)
-        spent.append(time.perf_counter() - begun)
-        used.append(time.process_time() - processor)
-        hits.append(min(1.0, float((found.cosines[:, 0] >= best[i].min() - 1e-4).sum()) / BEST))
-    seconds, cpu = float(np.median(spent)), float(np.median(used))
-    return {"build": build, "seconds": seconds, "cpu": cpu, "recall": float(np.mean(hits))}
-
-
-def faiss_search(vectors: str, queries: str, exact: str, kind: str, least: float, seconds: int) -> Answer:
-    """A faiss index by its factory name, at the quickest setting with the wanted recall@10."""
-    import faiss
-
-    rows, wanted, best = np.load(vectors, mmap_mode="r"), np.load(queries), np.load(exact)
-    index = faiss.index_factory(rows.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
-    begun = time.perf_counter()
-    index.train(np.ascontiguousarray(rows[:: max(1, len(rows) // 60_000)]))
-    for start in range(0, len(rows), 50_000):
-        index.add(np.ascontiguousarray(rows[start : start + 50_000]))
-        if time.perf_counter() - begun > seconds:
-            raise SystemExit(f"{start + 50_000:,} of {len(rows):,} vectors were in it after {seconds / 60:.0f} minutes")
-    build = time.perf_counter() - begun
-    settings: list[tuple[int, int]] = [(0, 0)]
-    if "IVF" in kind:
-        settings = [(p, 0) for p in (16, 64, 128, 256, 512, 1024) if p <= index.nlist]
-        index.parallel_mode = 1
-    elif "HNSW" in kind:
-        settings = [(e, 0) for e in (32, 128, 512, 1024, 2048)]
-
-    def found(i: int, setting: int, _: int) -> Any:
-        if "IVF" in kind:
-            index.nprobe = setting
-        elif "HNSW" in kind:
-            index.hnsw.efSearch = setting
-        ids = index.search(wanted[i][None, :], BEST)[1][0]
-        return ids[ids >= 0]
-
-    return {"build": build, **quickest(settings, found, rows, wanted, best, least, seconds)}
-
-
 # near-duplicates
 
 
@@ -344,11 +260,9 @@ JOBS: dict[str, Callable[..., Answer]] = {
     "add": add,
     "demo": demo_loop,
     "columns": columns,
-    "made": made,
-    "sextant": sextant_search,
-    "faiss": faiss_search,
     "near": near,
     "calibration": calibration,
+    **SEARCHES,
 }
 
 if __name__ == "__main__":
