@@ -9,7 +9,7 @@ A worker does a verb's real work, as in `faults.py`, while
 - full: the disk has so many kilobytes left, from none to a megabyte (a tmpfs that is mounted for it: needs root);
 - readonly: it runs as a user who may not write in the folder;
 - lost: the folder's permission to write is taken away after the first thing was acknowledged;
-- files: it may have so many files open, from 24 up;
+- files: it may have so many files open, from 10 up;
 - moved: the folder is renamed after the first thing was acknowledged;
 - clock: the clock jumps by hours and years, forwards and backwards, all the time (libfaketime; FAKETIME_LIBRARY).
 
@@ -50,7 +50,7 @@ VERBS = ("Add", "Tag", "Calibrate", "Feedback", "MakeIndex", "Curate", "Tidy", "
 NOBODY = 65534
 REMEDIES = ("make room", "allow", "copy", "ulimit", "again", "free", "named", "with -c", "moved", "sextant add", "try")
 FREE_KIB = (0, 8, 32, 96, 256, 1024)
-FILES = (24, 32, 48, 64, 96, 160)
+FILES = (10, 13, 16, 20, 32, 96)
 JUMPS = ("+0", "-3d", "+40d", "-9y", "+9y", "-1h", "+2h")
 
 
