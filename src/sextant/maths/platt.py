@@ -25,7 +25,7 @@ ROUNDS = 12
 STEPS = 4  # Newton steps a round, each starting where the last ended
 HEAVIEST = 1.0  # of the mean weight of an attribute's labels: docs/calibration.md compares others
 LONGEST = 2.0  # a Newton step on a nearly flat likelihood must not run away
-CELLS_AT_ONCE = 2**16  # more of them leave the processor's cache: then one fold after another is quicker
+CELLS_AT_ONCE = 2**16  # more of them leave the processor's cache: then one fold or attribute after another is quicker
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,11 @@ def _fitted(x: Doubles, y: Doubles, w: Doubles) -> list[Lines]:
     """Lines by labels (a, n), once for each of several weights (f, a, n) of theirs that know nothing of each other."""
     common, spread = np.tile(START, (len(w), 1)), np.tile(SPREAD, (len(w), 1))
     own = np.tile(START, (*w.shape[:2], 1))
+    doubt, at_once = np.empty_like(own), max(1, CELLS_AT_ONCE // w[:, 0].size)
+    some = [np.s_[start : start + at_once] for start in range(0, len(x), at_once)]
     for _ in range(ROUNDS):
-        own, doubt = _newton(x, y, w, own, common, spread)
+        for a in some:
+            own[:, a], doubt[:, a] = _newton(x[a], y[a], w[:, a], own[:, a], common, spread)
         certainty = 1 / (spread[:, None] ** 2 + doubt)
         common = ((certainty * own).sum(axis=1) + START / START_SPREAD**2) / (
             certainty.sum(axis=1) + 1 / START_SPREAD**2
