@@ -90,7 +90,7 @@ class Ingest:
         self._images: list[dict[str, Any]] = []
         self._rows: list[dict[str, Any]] = []
         self._batch: list[Read] = []
-        self._encoded: list[tuple[list[str], Floats]] = []
+        self._encoded: list[tuple[str, Floats]] = []
         self._flushed = time.monotonic()
 
     def run(
@@ -117,7 +117,7 @@ class Ingest:
             self._take(item)
             if len(self._batch) >= self.settings.batch:
                 self._encode()
-            if self._due():
+            if spread is None and self._due():
                 self._flush()
             if progress and time.monotonic() - reported >= SECONDS_A_REPORT:
                 reported = time.monotonic()
@@ -157,7 +157,10 @@ class Ingest:
             else:
                 new.append(item)
         complete = np.array(sorted(self.have_vector & self.have_facts), "S32")
-        yield from afar(new, partial(worker, load, self.settings, complete), spread)
+        for fragment in afar(new, partial(worker, load, self.settings, complete), spread):
+            yield from fragment
+            if self._due():  # here, and not within the next, which may be long in coming
+                self._flush()
 
     def _complete(self, image_id: str) -> bool:
         return image_id in self.have_vector and image_id in self.have_facts
@@ -189,7 +192,7 @@ class Ingest:
             self._remember(item)
 
     def _keep(self, item: Read, row: Floats) -> None:
-        self._encoded.append(([item.id], row[None, :]))
+        self._encoded.append((item.id, row))
         self._rows_of(item)
         self.tally.encoded += 1
 
@@ -235,13 +238,12 @@ class Ingest:
 
     def _due(self) -> bool:
         waited = time.monotonic() - self._flushed
-        return sum(len(ids) for ids, _ in self._encoded) >= ROWS_A_FLUSH or waited >= self.settings.flush_seconds
+        return len(self._encoded) >= ROWS_A_FLUSH or waited >= self.settings.flush_seconds
 
     def _flush(self) -> None:
         """Writes what is finished: vectors, then facts, then paths, so whoever sees a path finds the rest."""
         if self._encoded:
-            ids = [i for batch, _ in self._encoded for i in batch]
-            rows = np.concatenate([rows for _, rows in self._encoded])
+            ids, rows = [i for i, _ in self._encoded], np.stack([row for _, row in self._encoded])
             self.vectors.append(ids, rows, self.background(rows), self.logits_of, self.metadata)
         if self._images:
             self.store.append_images(pa.Table.from_pylist(self._images, schema=IMAGES))
