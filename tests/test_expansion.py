@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sextant import expansion
 from sextant.errors import UsageError, VocabularyError
-from sextant.expansion import Expansions, Variant, load
+from sextant.expansion import Expansions, Variant, load, plain
 from sextant.expansion.entries import FURTHER, Other
 from sextant.expansion.inflection import plural, with_article
 from sextant.expansion.reading import MOST_VARIANTS, WEIGHT, parse, read
@@ -416,3 +416,27 @@ def test_the_variants_on_the_page_are_what_is_made() -> None:
     made = {(one.text, f"{one.weight:.3g}", one.key) for one in BUILT_IN.variants("a photo of a dog at golden hour")}
     assert len(rows) == 5
     assert set(rows) <= made
+
+
+def test_the_plain_reading_of_the_built_in_entries_is_that_of_yaml() -> None:
+    found, read_by_yaml = plain.entries(expansion.BUILT_IN.read_text(encoding="utf-8")), read(expansion.BUILT_IN)
+    assert found == read_by_yaml
+    assert list(found) == list(read_by_yaml)
+
+
+@given(st.text(alphabet="ab= :,.[]#'\"-&0189\n?null", max_size=60))
+def test_plain_reading_says_what_yaml_says_or_nothing(text: str) -> None:
+    found = plain.entries(text)
+    try:
+        read_by_yaml = parse(text, "words.yaml")
+    except VocabularyError:
+        return
+    assert found is None or found == read_by_yaml
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dog: puppy", "dog: []", "dog: [puppy", "dog: [mutt: 0.0]", "dog: ['puppy']", "dog: [a]\ndog: [b]", "null: [a]"],
+)
+def test_what_is_not_plain_is_left_to_yaml(text: str) -> None:
+    assert plain.entries(text) is None

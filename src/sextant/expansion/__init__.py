@@ -19,6 +19,7 @@ from itertools import chain, combinations
 from pathlib import Path
 
 from sextant.errors import UsageError
+from sextant.expansion import plain
 from sextant.expansion.entries import Entry, turned
 from sextant.expansion.inflection import plural, with_article
 
@@ -163,9 +164,12 @@ def load(extra: Path | None = None) -> Expansions:
 
 @cache
 def _built_in() -> Expansions:
-    from sextant.expansion.reading import read  # brings YAML
+    found = plain.entries(BUILT_IN.read_text(encoding="utf-8"))
+    if found is None:
+        from sextant.expansion.reading import read  # brings YAML
 
-    return Expansions(read(BUILT_IN))
+        found = read(BUILT_IN)
+    return Expansions(found)
 
 
 def _ends_a_noun_phrase(phrase: str, words: list[re.Match[str]], place: int) -> bool:

@@ -9,14 +9,12 @@ from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from sextant.errors import VocabularyError
 from sextant.expansion.entries import Entry, Other
+from sextant.expansion.plain import SAME, WEIGHT
 from sextant.vocabulary.sections import Problems, compose
 
-WEIGHT = 0.9
 MOST_BYTES = 2_000_000
 MOST_VARIANTS = 9
 MOST_CHARACTERS = 100
-SAME = "="
-"""Stands before a phrase that means the same as the key."""
 
 
 def read(path: Path) -> dict[str, Entry]:
