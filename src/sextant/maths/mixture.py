@@ -247,15 +247,16 @@ def _logit(p: Doubles) -> Doubles:
 def _width(points: Doubles, level: float, card: Prior) -> float:
     """How many times wider than on the card the absent part is, judged by what lies below its level; at least 1.
 
-    What shows the attribute lies above, whatever its share, so the lower half belongs to the absent part alone. An
-    attribute wider than others would push ordinary images out of its own absent part, and each would look like a match.
-    A narrower one is left as it is: it would manufacture matches where there are none.
+    `points` are in rising order. What shows the attribute lies above, whatever its share, so the lower half belongs to
+    the absent part alone. An attribute wider than others would push ordinary images out of its own absent part, and
+    each would look like a match. A narrower one is left as it is: it would manufacture matches where there are none.
     """
     df, location, scale = card.absent
-    below = level + location - points[points < level + location]
-    if len(below) < LEAST_BELOW:
+    below = int(np.searchsorted(points, level + location))
+    if below < LEAST_BELOW:
         return 1.0
-    return max(1.0, float(np.median(below)) / (scale * student.upper_quartile(df)))
+    middle = 0.5 * float(points[(below - 1) // 2] + points[below // 2])
+    return max(1.0, (level + location - middle) / (scale * student.upper_quartile(df)))
 
 
 @lru_cache(maxsize=64)
