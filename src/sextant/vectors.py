@@ -113,14 +113,15 @@ class Vectors:
             dataset = tables.opened(self.path)
             schema, count = dataset.schema, int(dataset.count_rows())
             columns = _columns(schema)
-            rows = None if images is None else _places(self.path, dataset, images)
+            scattered = images is not None and len(images) * SCATTERED < count
+            rows = _places(self.path, dataset, images) if scattered else None
 
             def more(wanted: Sequence[str]) -> pa.Table:
                 with tables.reading(self.path):
-                    if rows is not None and len(rows) * SCATTERED < count:
+                    if rows is not None:
                         return dataset.take(rows.tolist(), columns=["id", *wanted])
                     found = dataset.to_table(columns=["id", *wanted])
-                    return found if rows is None else found.take(pa.array(rows))
+                return found if images is None else found.filter(pc.is_in(found["id"], value_set=images))
 
             table = more(["background", *(c for c in codes if c in columns)])
             return Snapshot(columns, _metadata(schema), count, table, more)
