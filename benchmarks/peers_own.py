@@ -128,10 +128,11 @@ def add(paths: list[str], folder: str, precision: str, place: str) -> Answer:
             if report.encoded != len(paths):
                 raise SystemExit(f"{report.encoded} of {len(paths)} pictures were encoded")
             view = collection.view([])
+            precision = getattr(collection.encoder(), "precision", "fp32")
             held, rows = collection.vectors.matrix()
             places = dict(zip(view.paths.to_pylist(), view.ids.to_pylist(), strict=True))
             at = [held.index(places[f"all/{Path(path).name}"]) for path in paths[:WARM]]
-    return {"seconds": seconds, "cpu": cpu, "vectors": rows[at].tolist()}
+    return {"seconds": seconds, "cpu": cpu, "precision": precision, "vectors": rows[at].tolist()}
 
 
 def demo_loop(place: str, count: int) -> Answer:
