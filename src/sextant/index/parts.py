@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ SHARD = 1 << 17  # rows in one file, and in one thread at a time; a multiple of 
 CODED = 2  # dimensions that share one code; four of them lose twice as much of a phrase
 CHUNK = 1 << 16  # bytes that are written at a time
 BITS = 4  # of a code: sixteen centres, which a vector register holds
+MANY = 1000  # rows whose reading maps most of a file
 
 Mask = NDArray[np.bool_]
 
@@ -44,7 +46,7 @@ class Halves:
         upper = ((bits + np.uint32(0x8000)) >> 16).astype(np.uint16)  # to the nearest, as faiss would
         faiss.copy_array_to_vector(upper.view(np.uint8).ravel(), part.codes)
         part.ntotal = len(rows)
-        return cls(part, (bits - (upper.astype(np.uint32) << 16)).astype(np.int16))
+        return cls(part, bits.astype(np.uint16).view(np.int16))
 
     @classmethod
     def read(cls, folder: Path, number: int) -> Halves:
@@ -68,9 +70,10 @@ class Halves:
     def exactly(self, places: Numbers) -> Floats:
         """Rows (m, dim) as they came in."""
         upper = self._upper[places].astype(np.uint32) << 16
-        return (upper + self._lower[places].astype(np.uint32)).view(
-            np.float32
-        )  # modulo 2^32: the lower half has a sign
+        lower = self._lower[places].astype(np.uint32)  # modulo 2^32: it has a sign
+        if len(places) >= MANY:
+            _forgotten(self._lower)
+        return (upper + lower).view(np.float32)
 
     def search(self, directions: Floats, count: int, bits: NDArray[np.uint8] | None) -> tuple[Floats, Numbers]:
         """Scores by the upper halves and places (k, count) of the best for each direction; a place of −1 is none.
@@ -120,6 +123,13 @@ class Codes:
         """Scores, roughly, and places (k, count) that are best for each direction by their codes; −1 is none."""
         scores, places = self._part.search(_padded(directions), count)
         return scores, places
+
+
+def _forgotten(mapped: NDArray[np.int16]) -> None:
+    """Gives back the pages of a mapped file, which count as memory that is in use; they are read again when needed."""
+    pages = getattr(mapped.base, "_mmap", None)
+    if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def one_thread() -> None:
