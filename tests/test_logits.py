@@ -23,7 +23,7 @@ def slow_logit(image, positive, negatives, scale, bias):
 @pytest.fixture(scope="module")
 def rows():
     draw = np.random.default_rng(7)
-    return unit(draw.normal(size=(8 * CHUNK + 77, 96))), unit(draw.normal(size=(37, 96)))
+    return unit(draw.normal(size=(CHUNK + 77, 96))), unit(draw.normal(size=(37, 96)))
 
 
 def test_a_logit_by_hand():

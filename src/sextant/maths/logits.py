@@ -21,7 +21,12 @@ from sextant.errors import UsageError
 from sextant.types import Floats
 
 GRID = 2.0**26  # grid points a unit: 2 · 26 bits of product plus one of headroom fill float64's 53
-CHUNK = 512  # rows widened to float64 at a time: 2 MB at 512 dimensions, which stay in a processor's cache
+CHUNK = 4096  # rows widened to float64 at a time: 16 MB at 512 dimensions
+ALONE = 1 << 18
+"""Numbers widened at a time for one prompt: 2 MB stay in a processor's cache, and BLAS starts no threads for so few.
+
+For several prompts it does, and threads that wait for one another eight times as often cost more than a cache saves.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +141,9 @@ def _checked(
 def _raw(vectors: Floats, prompts: Floats, scale: float, bias: float) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Exact `scale · cosine + bias` (rows, prompts), chunk by chunk."""
     directions = _on_grid(prompts).T
-    for start in range(0, len(vectors), CHUNK):
-        rows = slice(start, start + CHUNK)
+    size = CHUNK if len(prompts) > 1 else max(1, ALONE // max(1, vectors.shape[1]))
+    for start in range(0, len(vectors), size):
+        rows = slice(start, start + size)
         product = _on_grid(vectors[rows]) @ directions
         product *= scale / GRID**2
         product += bias
