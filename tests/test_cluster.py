@@ -44,6 +44,24 @@ def test_a_run_on_a_cluster_writes_what_a_local_run_writes(tmp_path: Path, monke
     assert here[1][:1] == (41,)
 
 
+def test_what_a_worker_sent_is_written_before_the_next_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sextant.reading.FRAGMENT", 7)
+    many(tmp_path / "pictures", 20)
+    written: list[int] = []
+
+    def looking(held: Cluster, make: Any, parts: Sequence[Any], **how: Any) -> Iterator[Any]:
+        for found in in_pieces(held, make, parts, **how):
+            written.append(photos.store.files().num_rows)
+            yield found
+
+    monkeypatch.setattr(Cluster, "spread", looking)
+    with opened(tmp_path, engine="ray", flush_seconds=0.001) as photos:
+        photos.add(tmp_path / "pictures")
+    assert written == [0, 7, 14]
+
+
 def test_a_real_encoder_gives_the_same_vectors_in_fragments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cluster, "spread", in_pieces)
     monkeypatch.setattr("sextant.reading.FRAGMENT", 7)

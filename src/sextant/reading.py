@@ -61,7 +61,7 @@ def ahead(items: Iterable[T], work: Callable[[T], R], *, workers: int, window: i
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def afar(files: Sequence[Candidate], make: Callable[[], Work], spread: Spread) -> Iterator[Read | Skipped]:
+def afar(files: Sequence[Candidate], make: Callable[[], Work], spread: Spread) -> Iterator[list[Read | Skipped]]:
     """What workers elsewhere make of files, in order, a fragment of them at a time; `make` makes what a worker does.
 
     A fragment that ended its worker too often is tried again file by file, so that only the culprit is left out.
@@ -78,15 +78,15 @@ def afar(files: Sequence[Candidate], make: Callable[[], Work], spread: Spread) -
             _despair(done, number, found)
         else:
             done = True
-            yield from found
+            yield found
     alone = spread(make, [[i] for i in lost], alone=True) if lost else ()
     for number, (item, found) in enumerate(zip(lost, alone, strict=True), 1):
         if isinstance(found, Lost):
-            yield Skipped(item.name, f"the worker that read it died each time, {found.times} times")
+            yield [Skipped(item.name, f"the worker that read it died each time, {found.times} times")]
             _despair(done, number, found)
         else:
             done = True
-            yield from found
+            yield found
 
 
 def _despair(done: bool, lost: int, found: Lost) -> None:
