@@ -11,13 +11,23 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
+from sextant.errors import CollectionError, remedy
+
 TEMPLATE = "a photo of {}"
 
 
 @cache
 def background_prompts() -> tuple[str, ...]:
-    """The prompts as they are encoded, in the order of the file."""
-    lines = (files("sextant") / "background.txt").read_text(encoding="utf-8").splitlines()
+    """The prompts as they are encoded, in the order of the file.
+
+    Raises:
+        CollectionError: the file cannot be read, as when too many are open.
+    """
+    try:
+        lines = (files("sextant") / "background.txt").read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        told = remedy(error, "Install sextant-images again")
+        raise CollectionError(f"background.txt of the package cannot be read: {error.strerror}. {told}") from error
     return tuple(TEMPLATE.format(line) for line in lines if line)
 
 
