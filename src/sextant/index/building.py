@@ -80,21 +80,27 @@ class _Builder:
         np.save(self.folder / "directions.npy", for_directions, allow_pickle=False)
         fitted, done = Codes.fitted((sample - centre) @ for_rows.T), 0
         for number, rows in enumerate(blocks(self.pinned.batches(), SHARD)):
-            halves = Halves.of(rows)
-            halves.write(self.folder, number)
-            turned = np.empty((len(rows), len(for_rows)), np.float32)
-            for start in range(0, len(rows), CHUNK):
-                part = slice(start, start + CHUNK)
-                self._look(rows[part], halves.roughly(part))
-                turned[part] = (rows[part] - centre) @ for_rows.T  # the centre is the same for all: no order changes
-            fitted.of(turned).write(self.folder / f"codes-{number:05d}.faiss")
+            self._copied(number, rows, fitted, centre, for_rows)
             done += len(rows)
+            del rows  # before the next are gathered
             if self.progress:
                 self.progress(Progress("index", done, n, time.monotonic() - self.started))
         ids = pa.table({"id": self.pinned.ids()})
         with pa.OSFile(str(self.folder / "ids.arrow"), "wb") as file, pa.ipc.new_file(file, ids.schema) as writer:
             writer.write_table(ids)
         return self._measured()
+
+    def _copied(self, number: int, rows: Floats, fitted: Codes, centre: Floats, for_rows: Floats) -> None:
+        """Writes the halves and the codes of one shard."""
+        halves = Halves.of(rows)
+        halves.write(self.folder, number)
+        turned = np.empty((len(rows), len(for_rows)), np.float32)
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
+            self._look(rows[part], halves.roughly(part))
+            turned[part] = (rows[part] - centre) @ for_rows.T  # the centre is the same for all: no order changes
+        del halves
+        fitted.of(turned).write(self.folder / f"codes-{number:05d}.faiss")
 
     def _look(self, rows: Floats, rough: Floats) -> None:
         """Notes how far rounding moved these rows, and which are among the best of a query."""
@@ -149,7 +155,8 @@ def blocks(batches: Iterator[Floats], size: int) -> Iterator[Floats]:
             waiting.append(rest[:room])
             room, rest = room - len(waiting[-1]), rest[room:]
             if not room:
-                yield np.concatenate(waiting)
-                waiting, room = [], size
+                block, waiting, room = np.concatenate(waiting), [], size
+                yield block
+                del block
     if waiting:
         yield np.concatenate(waiting)

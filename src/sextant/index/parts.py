@@ -18,7 +18,7 @@ SHARD = 1 << 17  # rows in one file, and in one thread at a time; a multiple of 
 CODED = 2  # dimensions that share one code; four of them lose twice as much of a phrase
 CHUNK = 1 << 16  # bytes that are written at a time
 BITS = 4  # of a code: sixteen centres, which a vector register holds
-MANY = 1000  # rows whose reading maps most of a file
+MANY = 250  # rows whose reading maps some megabytes of a file, since what lies around each comes with it
 
 Mask = NDArray[np.bool_]
 
@@ -30,7 +30,7 @@ class Halves:
     """
 
     def __init__(self, part: Any, lower: NDArray[np.int16]) -> None:
-        self._part, self._lower = part, lower
+        self._part, self._lower, self._mapped = part, lower, 0
         flat = _faiss().rev_swig_ptr(part.codes.data(), part.ntotal * part.code_size)
         self._upper: NDArray[np.uint16] = flat.view(np.uint16).reshape(part.ntotal, -1)
         if lower.shape != self._upper.shape or lower.dtype != np.int16:
@@ -43,7 +43,9 @@ class Halves:
         part = faiss.IndexScalarQuantizer(rows.shape[1], faiss.ScalarQuantizer.QT_bf16, faiss.METRIC_INNER_PRODUCT)
         part.train(rows[:1])
         bits = np.ascontiguousarray(rows, np.float32).view(np.uint32)
-        upper = ((bits + np.uint32(0x8000)) >> 16).astype(np.uint16)  # to the nearest, as faiss would
+        rounded = bits + np.uint32(0x8000)  # to the nearest, as faiss would
+        rounded >>= np.uint32(16)
+        upper = rounded.astype(np.uint16)
         faiss.copy_array_to_vector(upper.view(np.uint8).ravel(), part.codes)
         part.ntotal = len(rows)
         return cls(part, bits.astype(np.uint16).view(np.int16))
@@ -71,7 +73,9 @@ class Halves:
         """Rows (m, dim) as they came in."""
         upper = self._upper[places].astype(np.uint32) << 16
         lower = self._lower[places].astype(np.uint32)  # modulo 2^32: it has a sign
-        if len(places) >= MANY:
+        self._mapped += len(places)
+        if self._mapped >= MANY:
+            self._mapped = 0
             _forgotten(self._lower)
         return (upper + lower).view(np.float32)
 
