@@ -81,7 +81,9 @@ def test_every_page_of_the_documentation_is_linked_from_the_readme() -> None:
 
 def test_the_file_map_names_what_is_there_and_nothing_else() -> None:
     source = ROOT / "src" / "sextant"
-    there = {f"{p.name}/" if p.is_dir() else p.name for p in source.iterdir() if not p.name.startswith("__pycache__")}
+    there = {
+        f"{p.name}/" if p.is_dir() else p.name for p in source.iterdir() if not p.name.startswith(("__pycache__", "."))
+    }
     rows = re.findall(r"^\| (`.*?) \|", between("file-map"), re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
     assert set(named) == there
