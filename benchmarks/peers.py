@@ -340,7 +340,7 @@ def main() -> None:
         "--work", type=Path, default=CACHE / "work", help="pictures, weights and vectors: 3 GB and more"
     )
     parser.add_argument("--only", default="encode,columns,search,duplicates,calibration,start")
-    parser.add_argument("--million", action="store_true", help="search 1,000,000 vectors too: an hour, 10 GB of disk")
+    parser.add_argument("--million", action="store_true", help="search 1,000,000 vectors too: about an hour, 10 GB")
     chosen = parser.parse_args()
     run = Run(chosen.work.absolute(), Peers(chosen.env.absolute()))
     sizes = [ARCHIVE, 100_000, *([1_000_000] if chosen.million else [])]
