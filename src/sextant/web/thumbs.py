@@ -12,9 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
-from sextant import images
 from sextant.errors import ImageError
 from sextant.manifest import replacing
 from sextant.place import Place, read
@@ -57,6 +54,10 @@ def thumb(cache: Path, image: str, size: Size, file: Callable[[], Place]) -> byt
 
 def shrunk(data: bytes, side: int, most: int) -> bytes:
     """A WebP of a picture whose longer side has at most `side` pixels, of at most `most` bytes where that can be."""
+    from PIL import Image  # a gallery that was looked at before decodes nothing
+
+    from sextant import images
+
     picture, _ = images.decode(data, least_side=side)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     while True:
