@@ -159,6 +159,7 @@ class Calibrate(Work):
             told("override", paths[k], k % 2 == 0)
             photos.describe(paths[k], tags=[f"tag {k}"], description=f"what {k} shows")
             told("tag", paths[k], f"tag {k}")
+        elsewhere.rmdir()
 
     def check(self, folder: Path, told: list[Any]) -> None:
         with opened(folder) as photos:
