@@ -289,7 +289,9 @@ def start(run: Run) -> None:
     shutil.copytree(run.place("small"), home)
     with sextant.open(home, create=True, model=str(run.place("bundle")), device="cpu") as collection:
         collection.add(home)
-    env = {**os.environ, **run.peers.settings}
+    # What pip installs is compiled: so is this tree here, whatever the environment says, and the first run does it.
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(run.place("compiled"))}
+    env = {**os.environ, **run.peers.settings, **compiled}
     python = run.peers.python
     ours = [sys.executable, "-m", "sextant", "search", "thing one"]
     commands: dict[str, Callable[[], list[str]]] = {
