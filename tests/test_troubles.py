@@ -47,6 +47,7 @@ def in_a_process(code: str, folder: Path, **given: object) -> str:
     head = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import lance, resource, os, sextant.collection, sextant.images, sextant.question, sextant.find, fakes\n"
+        "import sextant.add, sextant.tag\n"
         "from pathlib import Path\nfrom sextant.errors import SextantError\n"
         "from sextant.vocabulary import parse\nfolder = Path(sys.argv[2])\n"
     )
