@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -521,6 +522,21 @@ def test_the_unexpected_is_one_line_and_a_hint(made: Path, sextant: Run, monkeyp
     ]
     monkeypatch.setenv("SEXTANT_DEBUG", "1")
     assert "Traceback" in sextant("-C", made, "vacuum").stderr
+
+
+def test_too_many_open_files_are_told_with_what_helps(
+    made: Path, sextant: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sextant.collection import Collection
+
+    def broken(_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "tag.py")
+
+    monkeypatch.setattr(Collection, "vacuum", broken)
+    result = sextant("-C", made, "vacuum")
+    assert result.exit_code == 1
+    assert "Too many open files: 'tag.py'" in result.stderr
+    assert "ulimit -n" in result.stderr
 
 
 def test_names_reach_a_table_without_their_power(made: Path, sextant: Run) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import gc
 import importlib
 import os
@@ -19,7 +20,7 @@ import click
 import sextant
 from sextant.cli.invocation import Command, Invocation, collection_option
 from sextant.cli.verbs import SECTIONS, VERBS
-from sextant.errors import SextantError, UsageError
+from sextant.errors import FILES, SextantError, UsageError
 from sextant.output import failure, note, plain
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
@@ -112,7 +113,9 @@ def _status(run: Any) -> int:
     except Exception as error:  # noqa: BLE001 - a person gets one line, whatever went wrong
         _trace()
         failure(f"{type(error).__name__}: {error}".splitlines()[0])
-        if not _debugging():
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            note(FILES)  # a module that is loaded late can be the file too many
+        elif not _debugging():
             note("SEXTANT_DEBUG=1 shows where this happened.")
         return FAILED
 
