@@ -86,7 +86,8 @@ class Side:
         self.name, self.home = name, within / name
         self.home.mkdir()
         trusted = {"SEXTANT_MODEL": MODEL, "XDG_CONFIG_HOME": str(self.home)}
-        self.env = {**os.environ, "PYTHONPATH": str(sources), **trusted}
+        compiled = {"PYTHONPYCACHEPREFIX": str(self.home / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+        self.env = {**os.environ, "PYTHONPATH": str(sources), **compiled, **trusted}
         self.plain = {k: v for k, v in self.env.items() if k != "SEXTANT_MODEL"}
 
     def ran(self, command: Sequence[str], cwd: Path, env: dict[str, str]) -> float:
