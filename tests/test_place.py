@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -203,20 +204,18 @@ def test_a_store_that_fails_for_good_leaves_nothing_half_written(
     with opened() as photos:
         photos.add(f"{HERE}/pictures/00000.png")
     begun = dict(s3.objects)
-    for refused in (4, 8, 20):  # the first write that is: among the first rows, the paths, the last steps
+    for verb, refused in (("add", 4), ("add", 8), ("tag", 2)):  # among the first rows, the paths, the columns
         s3.objects = dict(begun)
-        monkeypatch.setenv("SEXTANT_HOME", str(shutil.copytree(tmp_path / "home", tmp_path / str(refused))))
-        fail_and_go_on(s3, tmp_path, refused)
+        monkeypatch.setenv("SEXTANT_HOME", str(shutil.copytree(tmp_path / "home", tmp_path / f"{verb}{refused}")))
+        fail_and_go_on(s3, tmp_path, verb, refused)
 
 
-def add_and_tag(photos: Collection, folder: Path) -> None:
-    """The work that is interrupted."""
-    photos.add(f"{HERE}/pictures")
-    photos.tag(vocabulary(folder))
-
-
-def fail_and_go_on(s3: ObjectStore, folder: Path, refused: int) -> None:
-    """Adds and tags with a store that refuses writes from the n-th on, looks at what is left, and does it again."""
+def fail_and_go_on(s3: ObjectStore, folder: Path, verb: str, refused: int) -> None:
+    """A verb with a store that refuses writes from its n-th on: looks at what is left, and does everything again."""
+    work: dict[str, Callable[[Collection], object]] = {
+        "add": lambda photos: photos.add(f"{HERE}/pictures"),
+        "tag": lambda photos: photos.tag(vocabulary(folder)),
+    }
     writes = 0
 
     def fate(method: str, _: str) -> float | None:
@@ -224,15 +223,19 @@ def fail_and_go_on(s3: ObjectStore, folder: Path, refused: int) -> None:
         writes += method in ("PUT", "POST")
         return 403 if writes >= refused else None  # refused, so not tried again
 
-    s3.fate = fate
-    with opened(flush_seconds=0.001, batch=1) as photos, pytest.raises(CollectionError, match="same command again"):
-        add_and_tag(photos, folder)
+    with opened(flush_seconds=0.001, batch=1) as photos:
+        if verb == "tag":
+            work["add"](photos)
+        s3.fate = fate
+        with pytest.raises(CollectionError, match="same command again"):
+            work[verb](photos)
     s3.fate = lambda *_: None
     with opened() as photos:
         table = photos.vectors.read(vectors=True)
         assert len(set(table["id"].to_pylist())) == table.num_rows
         assert set(photos.located().values()) <= set(photos.store.images(["id"])["id"].to_pylist())
         assert set(photos.located().values()) <= set(table["id"].to_pylist())
-        add_and_tag(photos, folder)
+        work["add"](photos)
+        work["tag"](photos)
         assert len(photos.query("not red")) == 3
         assert len(photos.vectors) == 3
