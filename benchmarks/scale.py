@@ -36,10 +36,10 @@ RATES = Rates(
     picture_bytes=1e6,  # a JPEG of 2000 × 1500
     row_bytes=2_130,  # benchmarks/growth.py, bytes after `import`
     column_bytes=4.1,  # benchmarks/growth.py, bytes after `tag`
-    index_bytes=1_190,  # benchmarks/search.py --million
-    tagged_a_core=70_000,  # benchmarks/columns.py --million, 37 columns in 7 s on two cores
-    memory_bytes=700,  # benchmarks/columns.py --million, `query`, less what an empty one needs
-    scanned_a_core=48e6,  # benchmarks/search.py --million, 10.5 ms on two cores
+    index_bytes=2_190,  # benchmarks/search.py --million
+    tagged_a_core=77_000,  # benchmarks/columns.py --million, 37 columns in 6.5 s on two cores
+    memory_bytes=470,  # benchmarks/columns.py --million, `query`, less what an empty one needs
+    scanned_a_core=77e6,  # benchmarks/search.py --million, 6.5 ms on two cores
 )
 
 
