@@ -62,6 +62,9 @@ def serve(
     The collections are that of -C and those of --also, each under the name of its folder. Without --keys the server
     listens on this machine alone, and whoever uses it may do everything.
     """
+    from sextant.web import sparing
+
+    sparing.fewer_arenas()  # before the first thread begins
     spare_pandas()
     try:
         from sextant.web import app, server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 import sextant
 from sextant.collection import Collection
-from sextant.web import problems
+from sextant.web import problems, sparing
 from sextant.web.access import Access
 from sextant.web.guard import MIB, Guard
 from sextant.web.keys import Keys
@@ -82,5 +83,7 @@ def application(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    giving = asyncio.create_task(sparing.giving_back(lambda: app.state.figures.asked))
     yield
+    giving.cancel()
     app.state.outbox.close()

@@ -22,10 +22,12 @@ class Figures:
         self._requests: dict[tuple[str, str, int], int] = defaultdict(int)
         self._times: dict[str, list[float]] = defaultdict(lambda: [0.0] * (len(SECONDS) + 2))
         self.running = 0
+        self.asked = 0
 
     def add(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one request."""
         with self._lock:
+            self.asked += 1
             self._requests[method, route, status] += 1
             times = self._times[route]
             times[0] += seconds

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import resource
 import socket
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from threadpoolctl import threadpool_limits
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sextant.web import sparing
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -27,9 +28,6 @@ LISTEN_SECONDS = 60.0
 KEEP_ALIVE_SECONDS = 15
 HEAD_BYTES = 32_768
 BACKLOG = 4096
-ARENA_MAX, ARENAS = -8, 2
-"""M_ARENA_MAX of glibc's malloc, and how many. By itself it makes eight a core, and each keeps what its threads once
-needed: searches and uploads took 140 MiB more after twenty minutes, and went on. With two it stays flat."""
 
 
 class Impatient(H11Protocol):
@@ -119,16 +117,10 @@ def run(app: FastAPI, listener: socket.socket) -> None:
     products that wait for each other were measured to spend three times as much of them.
     """
     more_files()
-    fewer_arenas()
+    sparing.settled()
     server = uvicorn.Server(config(app))
     with contextlib.suppress(KeyboardInterrupt), threadpool_limits(limits=1, user_api="blas"):
         server.run(sockets=[listener])
-
-
-def fewer_arenas() -> None:
-    """Lets all threads share two arenas of the C library's memory, where it is glibc's."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(ARENA_MAX, ARENAS)
 
 
 def more_files() -> None:
