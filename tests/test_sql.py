@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from sextant import sql
-from sextant.errors import SqlError
+from sextant.errors import CollectionError, SqlError
 
 IDS = ["a", "b", "c"]
 EARTH = [0.9, None, 0.1]
@@ -310,3 +310,62 @@ def test_half_a_character_is_refused_in_words() -> None:
     with pytest.raises(SqlError, match="half of a character"):
         rows("SELECT '\ud800'")
     assert rows("SELECT '🦆' AS d") == [{"d": "🦆"}]
+
+
+class Recorded:
+    """Columns that remember which of them were made."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table, self.made = table, set[str]()
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.table.schema
+
+    def select(self, names: Any) -> pa.Table:
+        self.made |= set(names)
+        return self.table.select(names)
+
+
+@pytest.mark.parametrize(
+    ("select", "made"),
+    [
+        ("SELECT count(*) FROM images", [{"id"}, set(), set()]),
+        ("SELECT avg(moon) FROM images WHERE width > 700", [{"moon", "width"}, set(), set()]),
+        ("SELECT path FROM images WHERE earth > 0.5 OR id LIKE '%c'", [{"path", "earth", "id"}, set(), set()]),
+        ("SELECT moon FROM bands WHERE earth = 'accepted'", [set(), {"moon", "earth"}, set()]),
+        ("SELECT source FROM feature_image_attribute", [set(), set(), {"earth", "moon"}]),
+        ("SELECT confidence FROM feature_image_attribute", [{"earth", "moon"}, set(), set()]),
+        ("DESCRIBE images", [set(), set(), set()]),
+        ("SELECT * FROM images", [{"id", "path", "sharpness", "width", "earth", "moon"}, set(), set()]),
+        (
+            "SELECT i.moon FROM images i JOIN bands b USING (id) WHERE b.earth = 'x'",
+            [{"moon", "id"}, {"earth", "id"}, set()],
+        ),
+        ("SELECT 1", [set(), set(), set()]),
+    ],
+)
+def test_a_column_that_the_statement_does_not_name_is_never_made(select: str, made: list[set[str]]) -> None:
+    whole = tables()
+    recorded = [Recorded(table) for table in (whole.wide, whole.bands, whole.sources)]
+    assert sql.run(select, sql.Tables(*recorded)).equals(sql.run(select, whole))
+    for found, expected in zip(recorded, made, strict=True):
+        assert expected <= found.made <= expected | {"id"}
+
+
+def test_what_a_filter_compares_need_not_be_in_the_answer() -> None:
+    where = "attribute_code = 'moon' AND confidence >= 0.5 AND band <> 'accepted' AND source IS NOT NULL"
+    found = rows(f"SELECT image_id FROM feature_image_attribute WHERE {where} ORDER BY image_id")
+    assert found == [{"image_id": "a"}, {"image_id": "b"}]
+
+
+def test_a_column_that_cannot_be_made_fails_in_its_own_words() -> None:
+    class Broken(Recorded):
+        def select(self, names: Any) -> pa.Table:
+            raise CollectionError(f"no {', '.join(names)}")
+
+    broken = Broken(tables().bands)
+    made = sql.Tables(tables().wide, broken, tables().sources)
+    with pytest.raises(CollectionError, match="no moon"):
+        sql.run("SELECT moon FROM bands", made)
+    assert sql.run("SELECT count(*) AS n FROM images", made).to_pylist() == [{"n": 3}]

@@ -5,23 +5,25 @@
     feature_image_attribute  one row a cell: image_id, attribute_code, confidence, band, source
     score('a phrase')        the confidence of a phrase that has no column; score('a phrase', image_id) says whose
 
-A statement sees these tables and nothing else: no file, no network, no setting, no other statement. This module knows
-nothing about how the tables were made.
+A statement sees these tables and nothing else: no file, no network, no setting, no other statement. A column is made
+when DuckDB comes to it, and one that the statement does not name is never made. This module knows nothing about how.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Protocol
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset
 from numpy.typing import NDArray
 
 from sextant.errors import SqlError
@@ -30,6 +32,7 @@ Scorer = Callable[[str], NDArray[np.float64]]
 
 TABLES = ("images", "bands", "feature_image_attribute")
 MAX_PHRASES = 50
+ROWS_A_BATCH = 131_072
 
 _LOCKED: Mapping[str, str | bool] = {
     "enable_external_access": False,
@@ -55,6 +58,17 @@ _EXPLAIN = re.compile(_FIRST_WORD.pattern + r"(?:\s+analyze\b|\s*\([^)]*\))?", r
 _LOOKUP = "SELECT (SELECT _score FROM _scores WHERE _image = _the_image AND _phrase = _the_phrase)"
 
 
+class Columns(Protocol):
+    """One row an image, under names that are known before any column is made; a `pa.Table` is one."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The names and types of all columns."""
+
+    def select(self, names: Sequence[str]) -> pa.Table:
+        """Some columns; no other needs to be made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tables:
     """What a statement can see. All three have the same images in the same order, under `id`.
@@ -63,14 +77,14 @@ class Tables:
     code; their columns say which codes there are.
     """
 
-    wide: pa.Table
-    bands: pa.Table
-    sources: pa.Table
+    wide: Columns
+    bands: Columns
+    sources: Columns
 
     @property
     def codes(self) -> tuple[str, ...]:
         """The attribute codes, in the order of the columns of `bands`."""
-        return tuple(name for name in self.bands.column_names if name != "id")
+        return tuple(name for name in self.bands.schema.names if name != "id")
 
 
 def run(
@@ -90,16 +104,20 @@ def run(
     if not select.isascii() and any("\ud800" <= character <= "\udfff" for character in select):
         raise SqlError("The statement holds half of a character (a lone surrogate): type it anew.")
     config = {**_LOCKED, "memory_limit": memory, **({"threads": threads} if threads else {})}
+    making = _Making()
     try:
         with closing(duckdb.connect(":memory:", config=config)) as connection:
             _check(connection, select)
-            _register(connection, tables)
+            for name, relation in _relations(tables, making).items():
+                connection.register(name, relation)
             if score is not None:
-                select = _with_scores(connection, select, parameters, tables.wide["id"], score)
+                select = _with_scores(connection, select, parameters, tables.wide.select(["id"])["id"], score)
             connection.execute("SET lock_configuration = true")
-            relation = connection.sql(select, params=list(parameters) or None)
-            return pa.table({}) if relation is None else _told_apart(relation.to_arrow_table())
+            found = connection.sql(select, params=list(parameters) or None)
+            return pa.table({}) if found is None else _told_apart(found.to_arrow_table())
     except duckdb.Error as error:
+        if making.failure is not None:  # ours, and not the statement's
+            raise making.failure from None
         message = _explained(str(error))
     except RecursionError:
         message = "The statement is nested too deeply: split it."
@@ -139,11 +157,67 @@ def _check(connection: duckdb.DuckDBPyConnection, select: str) -> None:
     return None
 
 
-def _register(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
-    wide = pa.table({name: _floats(tables.wide[name], name in tables.codes) for name in tables.wide.column_names})
-    connection.register("images", wide)
-    connection.register("bands", tables.bands)
-    connection.register("feature_image_attribute", _long(wide, tables))
+@dataclass
+class _Making:
+    """The making of columns in DuckDB's threads: one at a time, and the first failure is kept for who asked."""
+
+    turn: Lock = field(default_factory=Lock)
+    failure: BaseException | None = None
+
+    def batches(self, tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
+        """The rows of tables that are made one after another, as they are read."""
+        coming = iter(tables)
+        while True:
+            with self.turn:
+                try:
+                    table = next(coming, None)
+                except BaseException as error:
+                    self.failure = self.failure or error
+                    raise
+            if table is None:
+                return
+            yield from table.to_batches(max_chunksize=ROWS_A_BATCH)
+
+
+class _Relation(pyarrow.dataset.Dataset):  # type: ignore[misc]
+    """What DuckDB takes for a data set of Arrow's: it asks for a scanner of the columns that a statement names."""
+
+    def __init__(
+        self, schema: pa.Schema, read: Callable[[Sequence[str]], Iterable[pa.Table]], making: _Making
+    ) -> None:  # and not the base's, which refuses to be made here
+        self._names_and_types, self._read, self._making = schema, read, making
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The names and types of all columns."""
+        return self._names_and_types
+
+    def scanner(self, columns: Sequence[str] | None = None, filter: Any = None, **options: Any) -> Any:
+        """Columns, or all, of the rows that pass a filter; what it compares need not be among them."""
+        asked = self.schema.names if columns is None else list(columns)
+        compared = "" if filter is None else str(filter)  # a name too many does no harm
+        names = [name for name in self.schema.names if name in asked or name in compared]
+        batches = self._making.batches(self._read(names))
+        schema = pa.schema([self.schema.field(name) for name in names])
+        return pyarrow.dataset.Scanner.from_batches(batches, schema=schema, columns=asked, filter=filter, **options)
+
+
+def _relations(tables: Tables, making: _Making) -> dict[str, _Relation]:
+    codes = set(tables.codes)
+    wide = [f.with_type(pa.float64()) if f.name in codes else f for f in tables.wide.schema]
+
+    def images(names: Sequence[str]) -> Iterator[pa.Table]:
+        table = tables.wide.select(names)
+        yield pa.table({name: _floats(table[name], name in codes) for name in names})
+
+    def bands(names: Sequence[str]) -> Iterator[pa.Table]:
+        yield tables.bands.select(names)
+
+    return {
+        "images": _Relation(pa.schema(wide), images, making),
+        "bands": _Relation(tables.bands.schema, bands, making),
+        "feature_image_attribute": _Relation(_LONG, lambda names: _long(tables, names), making),
+    }
 
 
 def _floats(column: pa.ChunkedArray, confidence: bool) -> pa.ChunkedArray:
@@ -155,16 +229,26 @@ def _floats(column: pa.ChunkedArray, confidence: bool) -> pa.ChunkedArray:
     return column
 
 
-def _long(wide: pa.Table, tables: Tables) -> pa.Table:
-    """The wide tables, one code below the other; ids, confidences, bands and sources are not copied."""
-    words = pa.array(tables.codes, pa.string())
-    pieces = [_LONG.empty_table()]
-    for number, code in enumerate(tables.codes):
-        which = pa.DictionaryArray.from_arrays(np.full(wide.num_rows, number, np.int16), words)
-        columns = (wide["id"], which, wide[code], tables.bands[code], tables.sources[code])
-        typed = [column.cast(wanted.type) for column, wanted in zip(columns, _LONG, strict=True)]
-        pieces.append(pa.table(typed, schema=_LONG))
-    return pa.concat_tables(pieces)
+def _long(tables: Tables, names: Sequence[str]) -> Iterator[pa.Table]:
+    """Columns of the long form, a code at a time."""
+    for number in range(len(tables.codes)):
+        yield pa.table({name: _cells(tables, number, name).cast(_LONG.field(name).type) for name in names})
+
+
+def _cells(tables: Tables, number: int, name: str) -> pa.Array | pa.ChunkedArray:
+    """One column of the long form, of one code."""
+    code = tables.codes[number]
+    match name:
+        case "confidence":
+            return _floats(tables.wide.select([code])[code], True)
+        case "band":
+            return tables.bands.select([code])[code]
+        case "source":
+            return tables.sources.select([code])[code]
+    ids = tables.bands.select(["id"])["id"]
+    if name == "image_id":
+        return ids
+    return pa.DictionaryArray.from_arrays(np.full(len(ids), number, np.int16), pa.array(tables.codes, pa.string()))
 
 
 def _with_scores(

@@ -33,6 +33,7 @@ from sextant.vocabulary import Attribute, Derived, Thresholds, Vocabulary
 from sextant.walk import name_of
 
 MODEL, PERSON, RULE = "model", "person", "rule"
+BAND_WORDS = ("unknown", "rejected", "tentative", "accepted")
 Scorer = Callable[["View", str], NDArray[np.float64]]
 STATES = {"prior": "prior", "native": "prior", "platt": "calibrated", "isotonic": "calibrated"}
 FACTS = (
@@ -441,18 +442,28 @@ class View:
 
     def bands(self, codes: Sequence[str] | None = None) -> pa.Table:
         """id and one column of bands a code, as words."""
-        words = np.array(["unknown", "rejected", "tentative", "accepted"], object)
         table = pa.table({"id": self.ids})
         for code in self.codes() if codes is None else codes:
-            table = table.append_column(code, pa.array(words[self.values(code).band + 1], pa.string()))
+            table = table.append_column(code, self.band_words(code).cast(pa.string()))
         return table
 
     def sources(self, codes: Sequence[str] | None = None) -> pa.Table:
         """id and one column of sources a code."""
         table = pa.table({"id": self.ids})
         for code in self.codes() if codes is None else codes:
-            table = table.append_column(code, pa.array(self.source(code), pa.string()))
+            table = table.append_column(code, self.source_words(code).cast(pa.string()))
         return table
+
+    def band_words(self, code: str) -> pa.DictionaryArray:
+        """The band of every image, (n,), as places in a list of words."""
+        return _words(self.values(code).band + 1, BAND_WORDS)
+
+    def source_words(self, code: str) -> pa.DictionaryArray:
+        """Where each confidence comes from, (n,), as places in a list of words."""
+        derived = isinstance(self.describe(code), Derived)
+        found = np.zeros(len(self), np.int8)
+        found[[place for place, _ in ([] if derived else self._overridden(code))]] = 1
+        return _words(found, (RULE,) if derived else (MODEL, PERSON))
 
 
 def is_stale(column: Column, attribute: Attribute) -> bool:
@@ -470,6 +481,10 @@ def reads_another_background(curve: Mapping[str, Any], background_hash: str | No
 def nullable(confidence: NDArray[np.float64]) -> pa.Array:
     """Confidences as Arrow, NaN as null."""
     return pa.array(confidence, pa.float64(), mask=np.isnan(confidence))
+
+
+def _words(places: NDArray[Any], words: Sequence[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(places, pa.int8()), pa.array(words, pa.string()))
 
 
 def _floats(values: pa.Array) -> Floats:

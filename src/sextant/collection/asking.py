@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sextant.errors import UsageError
 from sextant.maths import rules
 from sextant.paths import expanded
+from sextant.tables import steadily
 from sextant.types import (
     Facet,
     Rows,
@@ -51,12 +52,15 @@ class Asking(Named):
 
         `score('a phrase')` is the confidence that `search` gives for it, and `score('a phrase', i.id)` says whose.
         """
-        from sextant import sql
+        from sextant import relations, sql
 
-        view = self.view(self.codes())
-        tables = sql.Tables(view.wide(), view.bands(), view.sources())
-        memory = f"{self.settings.memory_mb}MB"
-        return Rows(sql.run(select, tables, memory=memory, score=lambda phrase: self.score(view, phrase)))
+        def asked() -> Rows:
+            view, memory = self.view(), f"{self.settings.memory_mb}MB"
+            return Rows(
+                sql.run(select, relations.of(view), memory=memory, score=lambda phrase: self.score(view, phrase))
+            )
+
+        return steadily(asked)
 
     def score(self, view: View, phrase: str) -> NDArray[np.float64]:
         """The confidences (n,) that `search` gives for a phrase, in the order of a view; rules and SQL ask for it."""
