@@ -14,7 +14,7 @@ from contextlib import suppress
 
 ARENA_MAX, ARENAS = -8, 2
 """M_ARENA_MAX of glibc's malloc, and how many. By itself it makes eight a core, and each keeps what its threads once
-needed. It counts those alone that begin after it was asked: after a first look into a table there are seven."""
+needed. It has to be told before they are made: with a first look into a table there are seven to ten."""
 EVERY = 10.0
 """Seconds between two looks at whether there is memory to give back: it takes some milliseconds."""
 YOUNG = 700
