@@ -405,3 +405,30 @@ def test_words_for_an_empty_collection_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.csv").write_text("path,tags\na,b\n")
     with pytest.raises(CollectionError, match="the collection is empty"):
         opened(tmp_path).import_words(tmp_path / "w.csv")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_a_npy_file_is_read_in_batches_however_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: Any, kind: Any
+) -> None:
+    monkeypatch.setattr(exchange, "ROWS_A_BATCH", 3)
+    rows = np.random.default_rng(4).standard_normal((10, 5)).astype(kind)
+    np.save(tmp_path / "v.npy", np.asarray(rows, order=order))
+    (tmp_path / "names.txt").write_text("\n".join(f"{i}.jpg" for i in range(10)))
+    brought = exchange.read_vectors(tmp_path / "v.npy", tmp_path / "names.txt")
+    found = list(brought.batches())
+    assert [len(batch) for batch in found] == [3, 3, 3, 1]
+    wide = rows.astype(np.float32).astype(np.float64)
+    expected = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-6)
+
+
+def test_a_npy_file_that_shrinks_while_it_is_read_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.ones((10, 5), np.float32))
+    (tmp_path / "names.txt").write_text("\n".join(f"{i}.jpg" for i in range(10)))
+    brought = exchange.read_vectors(tmp_path / "v.npy", tmp_path / "names.txt")
+    with (tmp_path / "v.npy").open("r+b") as file:
+        file.truncate(200)
+    with pytest.raises(ExchangeError, match="ends before its last row"):
+        list(brought.batches())

@@ -402,3 +402,38 @@ def test_a_folder_that_cannot_be_written_can_be_read_without_the_lock(store: Sto
     assert run.returncode == 0, run.stderr
     assert "[0.0, 1.0] 0" in run.stdout
     assert "cannot be written: Permission denied. A collection that is read-only can be asked" in run.stdout
+
+
+def test_vacuum_merges_small_fragments_and_leaves_large_ones_alone(
+    store: Store, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "WHOLE_ROWS", 10)
+    for start, stop in ((0, 10), (10, 22), (22, 25), (25, 28)):
+        put(vectors, start, stop)
+
+    def rows() -> list[int]:
+        return [fragment.count_rows() for fragment in tables.opened(vectors.path).get_fragments()]
+
+    large = {file.name for file in (vectors.path / "data").iterdir()}
+    store.vacuum()
+    assert rows() == [10, 12, 6]
+    assert len(large & {file.name for file in (vectors.path / "data").iterdir()}) == 2
+    store.drop_images(["00003"])
+    store.vacuum()
+    assert sum(rows()) == 27
+    assert vectors.ids().to_pylist() == [f"{i:05d}" for i in range(28) if i != 3]
+
+
+def test_vacuum_frees_a_dropped_column_that_shares_a_file_with_others(
+    store: Store, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "WHOLE_ROWS", 10)
+    put(vectors, 0, 20)
+    put(vectors, 20, 40)
+    vectors.put_columns({"a": {}, "b": {}}, lambda rows: {"a": rows[:, 0], "b": rows[:, 0]})
+    assert not tables._holds_dropped(tables.opened(vectors.path))
+    vectors.drop(["b"])
+    assert tables._holds_dropped(tables.opened(vectors.path))
+    store.vacuum()
+    assert not tables._holds_dropped(tables.opened(vectors.path))
+    assert aligned(vectors)

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Literal, TextIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from sextant.errors import ExchangeError
 from sextant.manifest import replacing
@@ -29,7 +30,7 @@ Format = Literal["csv", "jsonl", "parquet"]
 FORMATS: Mapping[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 SHORTEST = 1e-6  # a vector shorter than this has no direction to speak of
-ROWS_A_BATCH = 8192
+ROWS_A_BATCH = 32_768  # of which each becomes one file of a table
 
 Raw = Callable[[], Iterator[Floats]]
 """Opens a source of rows (k, dim) from its start."""
@@ -164,8 +165,8 @@ class Brought:
     def batches(self) -> Iterator[Floats]:
         """The rows in the order of the names, a batch at a time, as often as asked."""
         for rows in self.raw():
-            wide = rows.astype(np.float64)
-            yield np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True), np.float32)
+            unit = np.empty(rows.shape, np.float32)
+            yield np.divide(rows, _lengths(rows)[:, None], out=unit, dtype=np.float64, casting="same_kind")
 
 
 def read_vectors(source: Path, names: Path | None) -> Brought:
@@ -192,7 +193,7 @@ def _checked_dim(source: Path, names: list[str], raw: Raw) -> int:
     count, dims, bad = 0, set(), []
     for rows in raw():
         dims.add(rows.shape[1])
-        lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
+        lengths = _lengths(rows)
         bad += [count + int(k) for k in np.flatnonzero(~np.isfinite(lengths) | (lengths < SHORTEST))]
         count += len(rows)
     if not count or 0 in dims:
@@ -210,8 +211,14 @@ def _checked_dim(source: Path, names: list[str], raw: Raw) -> int:
     return int(dims.pop())
 
 
+def _lengths(rows: Floats) -> NDArray[np.float64]:
+    """The Euclidean length of every row, (k,), summed in float64 without a copy of the rows."""
+    squares: NDArray[np.float64] = np.einsum("kd,kd->k", rows, rows, dtype=np.float64)
+    return np.sqrt(squares)
+
+
 def _npy(paths: list[Path]) -> Raw:
-    """The rows of several `.npy` files, mapped, so that only those in use are in memory."""
+    """The rows of several `.npy` files, of which only a batch is in memory."""
     arrays = []
     for path in paths:
         try:
@@ -226,11 +233,24 @@ def _npy(paths: list[Path]) -> Raw:
         arrays.append(array)
 
     def rows() -> Iterator[Floats]:
-        for array in arrays:
-            for start in range(0, len(array), ROWS_A_BATCH):
-                yield np.asarray(array[start : start + ROWS_A_BATCH], np.float32)
+        for path, array in zip(paths, arrays, strict=True):
+            with path.open("rb") as file:
+                for start in range(0, len(array), ROWS_A_BATCH):
+                    yield np.asarray(_block(file, array, start), np.float32)
 
     return rows
+
+
+def _block(file: BinaryIO, array: NDArray[Any], start: int) -> NDArray[Any]:
+    """Rows of a mapped array, read from its file: pages of a map stay in memory until something else wants it."""
+    rows, width = min(ROWS_A_BATCH, len(array) - start), array.shape[1]
+    if not isinstance(array, np.memmap) or not array.flags.c_contiguous:
+        return array[start : start + rows]
+    file.seek(array.offset + start * width * array.itemsize)
+    block = np.fromfile(file, array.dtype, rows * width)
+    if len(block) < rows * width:
+        raise ExchangeError(f"{file.name}: ends before its last row: it was changed while it was read")
+    return block.reshape(rows, width)
 
 
 def _lines(path: Path) -> list[str]:

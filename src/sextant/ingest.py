@@ -298,22 +298,29 @@ def bring(
     started = time.monotonic()
     folder = store.root.parent
     known = set(store.images(["id"])["id"].to_pylist())
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     read = itertools.chain.from_iterable(
-        ahead(_lots(names), lambda lot: [_brought(n, folder, known) for n in lot], workers=workers, window=2 * workers)
+        ahead(
+            _lots(names),
+            lambda lot: [_brought(name, folder, known, now) for name in lot],
+            workers=workers,
+            window=2 * workers,
+        )
     )
     skipped: list[Skipped] = []
     added = fresh = taken = 0
     for rows in batches:
         items = list(itertools.islice(read, len(rows)))
         skipped += [item for item in items if isinstance(item, Skipped)]
-        kept = [(item, row) for item, row in zip(items, rows, strict=True) if not isinstance(item, Skipped)]
+        kept = [item for item in items if not isinstance(item, Skipped)]
         if kept:
-            chosen = np.stack([row for _, row in kept])
-            ids = [item[0]["id"] for item, _ in kept]
-            fresh += vectors.append(ids, chosen, background(chosen), logits_of, metadata)
-            added += store.append_images(pa.Table.from_pylist([item[0] for item, _ in kept], schema=IMAGES))
-            files = [item[1] for item, _ in kept if item[1] is not None]
-            store.put_files(pa.Table.from_pylist(list({f["path"]: f for f in files}.values()), schema=FILES))
+            there = np.fromiter((not isinstance(item, Skipped) for item in items), np.bool_, len(items))
+            chosen = rows if there.all() else rows[there]
+            images = [image for image, _ in kept]
+            fresh += vectors.append([i["id"] for i in images], chosen, background(chosen), logits_of, metadata)
+            added += store.append_images(_table(images, IMAGES))
+            files = {file["path"]: file for _, file in kept if file is not None}
+            store.put_files(_table(list(files.values()), FILES))
             taken += len(kept)
     return AddReport(
         added=added,
@@ -333,16 +340,32 @@ def _lots(names: Sequence[str]) -> Iterator[Sequence[str]]:
     return (names[start : start + NAMES_A_LOT] for start in range(0, len(names), NAMES_A_LOT))
 
 
-def _brought(name: str, folder: Path, known: set[str]) -> tuple[dict[str, Any], dict[str, Any] | None] | Skipped:
+def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table; a column that no row has costs nothing."""
+    held = set().union(*rows)
+    return pa.table(
+        {
+            field.name: pa.array([row.get(field.name) for row in rows], field.type)
+            if field.name in held
+            else pa.nulls(len(rows), field.type)
+            for field in schema
+        },
+        schema=schema,
+    )
+
+
+def _brought(
+    name: str, folder: Path, known: set[str], now: datetime
+) -> tuple[dict[str, Any], dict[str, Any] | None] | Skipped:
     """The rows of images and files for one name."""
     from sextant import images  # brings Pillow, which a query has no need of
 
-    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     if name in known:
         return {"id": name, "added_at": now}, None
-    path = next((p for p in (Path(name), folder / name) if os.path.isfile(p)), None)  # noqa: PTH113 – never raises
+    below = os.path.join(folder, name)  # noqa: PTH118 – as in `name_of`, a path a name would take as long as all else
+    path = next((Path(p) for p in (name, below) if os.path.isfile(p)), None)  # noqa: PTH113 – never raises
     if path is None:
-        called = name if "://" in name else name_of(folder / name, folder)
+        called = name if "://" in name else name_of(below, folder)
         image = images.identify(called.encode())
         return {"id": image, "added_at": now}, {"path": called, "id": image, "bytes": None, "mtime_ns": None}
     file = candidate(path, folder)

@@ -6,6 +6,7 @@ nothing of what tables hold, and takes no lock: whoever writes holds the collect
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from sextant.place import Bucket, Place
 COMPACT_ROWS = 1024  # in memory at a time: a merge must not need more of it than the run that made the fragments
 LITTLE_AHEAD = {"batch_readahead": 2, "fragment_readahead": 1, "io_buffer_size": 32 << 20}
 """How far a local disk is read ahead: Lance's own habit is meant for a bucket, and fills half a GiB with what waits."""
+WHOLE_ROWS = 32_768  # a fragment of so many gains nothing by being merged, and rewriting it costs more than all else
 COMPACT_ABOVE = 64  # fragments; below it reading is not slowed enough to be worth rewriting
 KEPT = timedelta(hours=1)  # how long an old version stays for whoever is still reading it
 TRIES = 5
@@ -219,11 +221,35 @@ def compact(path: Place) -> None:
 
 
 def vacuum(path: Place) -> None:
-    """Merges all fragments, drops the space of deleted rows, and deletes every old version."""
+    """Merges small fragments, drops the space of deleted rows and dropped columns, and deletes every old version.
+
+    Large fragments stay where nothing was deleted or dropped: to merge them would gain nothing. Rows keep their order.
+    """
     if exists(path):
         with writing(path):
-            opened(path).optimize.compact_files(materialize_deletions_threshold=0.0)
+            dataset = opened(path)
+            target = WHOLE_ROWS if _only_the_end_is_small(dataset) and not _holds_dropped(dataset) else None
+            dataset.optimize.compact_files(target_rows_per_fragment=target, materialize_deletions_threshold=0.0)
             opened(path).cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
+
+
+def _only_the_end_is_small(dataset: Any) -> bool:
+    """Whether large fragments without deleted rows come first, and then no more than makes one.
+
+    What Lance merges it puts at the end, so that anything else has to be merged as a whole to keep the rows' order.
+    """
+    fragments = dataset.get_fragments()
+    rows = [0 if fragment.num_deletions else fragment.physical_rows for fragment in fragments]
+    first_rows = list(itertools.takewhile(lambda n: n >= WHOLE_ROWS, rows))
+    end = rows[len(first_rows) :]
+    return bool(first_rows) and 0 not in end and max(end, default=0) < WHOLE_ROWS and sum(end) < 2 * WHOLE_ROWS
+
+
+def _holds_dropped(dataset: Any) -> bool:
+    """Whether a file still holds a column that the table no longer has."""
+    there = {field.id() for field in dataset.lance_schema.fields()}
+    files = (file for fragment in dataset.get_fragments() for file in fragment.data_files())
+    return any(not there.issuperset(file.fields) for file in files)
 
 
 def _plain(error: BaseException) -> str:

@@ -58,7 +58,7 @@ def place_of(folder: Path, root: Path) -> Path:
     return Path(os.path.normpath(root / name_of(folder / "file", root))).parent
 
 
-def name_of(path: Path, root: Path) -> str:
+def name_of(path: str | os.PathLike[str], root: Path) -> str:
     """A file as the collection in `root` writes it down; links keep their names, wherever that leads below `root`."""
     named, below = os.path.abspath(path), os.path.join(root, "")  # noqa: PTH100, PTH118 – asked of every file
     if named.startswith(below):
