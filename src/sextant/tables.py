@@ -23,7 +23,7 @@ from sextant import place
 from sextant.errors import CollectionError, remedy
 from sextant.place import Bucket, Place
 
-PAGE_ROWS = 1024
+PAGE_ROWS = 1024  # at a time to Lance, which makes a page of them that is read as a whole
 COMPACT_ROWS = 1024  # in memory at a time: a merge must not need more of it than the run that made the fragments
 LITTLE_AHEAD = {"batch_readahead": 2, "fragment_readahead": 1, "io_buffer_size": 32 << 20}
 """How far a local disk is read ahead: Lance's own habit is meant for a bucket, and fills half a GiB with what waits."""
@@ -145,7 +145,6 @@ def append(path: Place, rows: pa.Table) -> None:
         if isinstance(path, Path):
             path.parent.mkdir(exist_ok=True)  # and none above it: where that is gone, the collection was moved
         mode = "append" if exists(path) else "create"
-        # whatever comes at once is a page, which a reader takes whole: twice the time for large ones
         pages = pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches(max_chunksize=PAGE_ROWS))
         lance.write_dataset(pages, str(path), mode=mode, storage_options=place.table_options(path))
 

@@ -220,11 +220,8 @@ class View:
     def source(self, code: str) -> NDArray[np.object_]:
         """Where each confidence comes from: `model`, `person` or `rule`."""
         if code not in self._sources:
-            derived = isinstance(self.describe(code), Derived)
-            found = np.full(len(self), RULE if derived else MODEL, object)
-            for place, _ in () if derived else self._overridden(code):
-                found[place] = PERSON
-            self._sources[code] = found
+            found = self.source_words(code)
+            self._sources[code] = np.array(found.dictionary.to_pylist(), object)[found.indices.to_numpy()]
         return self._sources[code]
 
     def logits(self, code: str) -> Floats:
