@@ -212,3 +212,13 @@ def test_the_english_words_are_read_for_an_unknown_word_and_counted_for_one_that
         "assert spelling.suggestion('a submarin', {'a'}) == 'a submarine'; assert counted().misses == 1"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_without_the_list_where_it_is_looked_for_every_word_is_taken_as_meant() -> None:
+    program = (
+        "from importlib.machinery import ModuleSpec\n"
+        "from sextant import spelling\n"
+        "spelling.find_spec = lambda name: ModuleSpec(name, None, origin='/nowhere/__init__.py')\n"
+        "assert spelling.suggestion('a submarin', {'a', 'submarine'}) is None\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

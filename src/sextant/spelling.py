@@ -139,7 +139,7 @@ def _plain(word: str) -> str:
 @lru_cache(maxsize=4096)
 def _is_english(word: str) -> bool:
     """Whether a word of ASCII letters is in the list, which is looked through as it lies: taking it apart is slower."""
-    return f'\n"{word}":'.encode() in _listed()
+    return not _listed() or f'\n"{word}":'.encode() in _listed()
 
 
 def _frequency(word: str) -> float:
@@ -150,11 +150,15 @@ def _frequency(word: str) -> float:
 
 @cache
 def _listed() -> bytes:
-    """The English words with their counts as pyspellchecker has them: JSON in small letters, a word a line."""
+    """The English words with their counts as pyspellchecker has them: JSON in small letters, a word a line.
+
+    Nothing where another release keeps them elsewhere: then every word is taken as meant.
+    """
     found = find_spec("spellchecker")
     if found is None or found.origin is None:
         raise ModuleNotFoundError("No module named 'spellchecker'", name="spellchecker")
-    return gzip.decompress(Path(found.origin).with_name("resources").joinpath("en.json.gz").read_bytes()).lower()
+    kept = Path(found.origin).with_name("resources") / "en.json.gz"
+    return gzip.decompress(kept.read_bytes()).lower() if kept.is_file() else b""
 
 
 @cache
